@@ -1,0 +1,426 @@
+"""The configuration tree. Each field's meaning, unit and range stand under it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from ecoautoml.config.constraints import Constraint
+from ecoautoml.records.columns import METRICS
+from ecoautoml.registry import suggest
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _kind_from_string(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _kind_or(default: str) -> BeforeValidator:
+    """Read a bare string as the kind, and a mapping without a kind as the default kind."""
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {"kind": default, **value}
+        return _kind_from_string(value)
+
+    return BeforeValidator(fill)
+
+
+def _integer_from_float(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+PositiveInt = Annotated[int, Field(ge=1), BeforeValidator(_integer_from_float)]
+
+
+# --- data -----------------------------------------------------------------------------------
+
+
+class _Data(Section):
+    image_size: Annotated[int, Field(ge=4, le=2048)] | None = None
+    """Side in pixels to which images are brought when read; None: the data's own size (the median
+    of the short sides, at most 224). The space's resolution is applied on top, per trial."""
+    channels: Literal["auto", "grey", "rgb"] = "auto"
+    """Colour channels; auto: grey when every image is grey."""
+    subset: Annotated[int, Field(ge=2)] | None = None
+    """Use this many images of the training split only (stratified); None: all."""
+    validation_fraction: Fraction = 0.15
+    """Share of the training images held out to score trials; ignored when the data bring their
+    own validation split."""
+    test_fraction: Fraction = 0.15
+    """Share held out for the final front; ignored when the data bring their own test split."""
+    split_seed: int = 0
+    """Seed of the stratified splits; independent of the search's seed."""
+    on_corrupt: Literal["skip", "refuse"] = "skip"
+    """An image that cannot be read is skipped and named, or refused."""
+
+
+class DigitsData(_Data):
+    """scikit-learn's bundled digits: 1,797 real 8×8 grey images in 10 classes."""
+
+    kind: Literal["digits"] = "digits"
+
+
+class ImageFolderData(_Data):
+    """A folder with one folder of images per class, or with train/, val/ and test/ above them."""
+
+    kind: Literal["image_folder"]
+    path: Path
+    """The folder."""
+
+
+class ParquetData(_Data):
+    """Parquet files with image bytes and a label."""
+
+    kind: Literal["parquet"]
+    path: Path
+    """A file, or a folder with files named after their split (train*, val*, test*)."""
+    test_path: Path | None = None
+    """A file with the test images; None: the file beside ``path`` whose name has "test" in the
+    place of "train", when there is one, else a share of the training images."""
+    image_column: str = "image"
+    """Column of encoded image bytes (or of structs with a ``bytes`` field)."""
+    label_column: str = "label"
+    """Column of labels, integers or strings."""
+
+
+class NumpyData(_Data):
+    """A NumPy archive (.npz): x_train, y_train and optionally x_val, y_val, x_test, y_test."""
+
+    kind: Literal["numpy"]
+    path: Path
+    """The .npz file; images as uint8, (n, height, width) or (n, height, width, channels)."""
+
+
+class TorchvisionData(_Data):
+    """A data set of torchvision by its class name ("CIFAR10")."""
+
+    kind: Literal["torchvision"]
+    name: str
+    """Class name in ``torchvision.datasets``."""
+    path: Path = Path("data")
+    """Folder that holds, or will hold, its files."""
+    download: bool = False
+    """Whether it may be downloaded."""
+
+
+class HuggingfaceData(_Data):
+    """A data set of the Hugging Face hub, or a local folder of one, by name."""
+
+    kind: Literal["huggingface"]
+    name: str
+    """Name on the hub, or a local folder."""
+    image_column: str = "image"
+    """Column of images."""
+    label_column: str = "label"
+    """Column of labels."""
+
+
+class AutoData(_Data):
+    """Images at a path; the kind follows from what stands there."""
+
+    kind: Literal["auto"]
+    path: Path
+    """A folder of class folders, a Parquet file or folder, or an .npz file."""
+
+
+DataConfig = Annotated[
+    DigitsData
+    | ImageFolderData
+    | ParquetData
+    | NumpyData
+    | TorchvisionData
+    | HuggingfaceData
+    | AutoData,
+    Field(discriminator="kind"),
+]
+
+
+# --- search ---------------------------------------------------------------------------------
+
+
+class TpeSampler(Section):
+    """Tree-structured Parzen estimator (Optuna's default)."""
+
+    kind: Literal["tpe"] = "tpe"
+    n_startup_trials: Annotated[int, Field(ge=1)] = 10
+    """Random trials before the model is used."""
+
+
+class Nsga2Sampler(Section):
+    """NSGA-II, an evolutionary algorithm."""
+
+    kind: Literal["nsga2"]
+    population_size: Annotated[int, Field(ge=2)] = 12
+    """Trials per generation; the first generation is random."""
+
+
+class GpSampler(Section):
+    """Gaussian process; slow to choose beyond a few hundred trials."""
+
+    kind: Literal["gp"]
+    n_startup_trials: Annotated[int, Field(ge=1)] = 10
+    """Random trials before the model is used."""
+
+
+class RandomSampler(Section):
+    """Independent random choice: the baseline."""
+
+    kind: Literal["random"]
+
+
+SamplerConfig = Annotated[
+    TpeSampler | Nsga2Sampler | GpSampler | RandomSampler,
+    Field(discriminator="kind"),
+    _kind_or("tpe"),
+]
+
+
+class DominancePruner(Section):
+    """Stops a trial once a cheaper finished model has a score it cannot plausibly reach."""
+
+    kind: Literal["dominance"] = "dominance"
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Share of a trial's epochs during which it is never stopped."""
+    min_curves: Annotated[int, Field(ge=1)] = 3
+    """Finished learning curves needed before anything is stopped."""
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.002
+    """How far the optimistic forecast may stay below the rival's score without a stop."""
+    shadow: bool = False
+    """Only note what would have been stopped; run every trial to its end."""
+
+
+class NoPruner(Section):
+    """Stops nothing."""
+
+    kind: Literal["none"]
+
+
+PrunerConfig = Annotated[
+    DominancePruner | NoPruner,
+    Field(discriminator="kind"),
+    _kind_or("dominance"),
+]
+
+
+class TrainingConfig(Section):
+    """How every trial is trained, beside what the space searches."""
+
+    epochs: PositiveInt | None = None
+    """Epochs of every trial; None: the space's ``epochs``."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of training; auto: bf16 on a GPU that has it, else fp32."""
+    gradient_clip: Annotated[float, Field(gt=0)] | None = 5.0
+    """Largest norm of the gradient; None: no clipping."""
+    patience: Annotated[int, Field(ge=1)] | None = 8
+    """Epochs without a better validation score after which a trial ends; None: never."""
+    class_weights: Literal["auto", "balanced", "none"] = "auto"
+    """Weights of the loss by class; auto: balanced when the largest class has over 1.5 times the
+    images of the smallest."""
+
+
+class Budget(Section):
+    """When the search ends: whichever limit is reached first."""
+
+    trials: PositiveInt | None = None
+    """Trials, reused ones not counted; 20 when no limit is given at all."""
+    hours: Annotated[float, Field(gt=0)] | None = None
+    """Hours of search, over all sessions of a resumed run."""
+    energy_wh: Annotated[float, Field(gt=0)] | None = None
+    """Watt-hours, everything counted."""
+    carbon_g: Annotated[float, Field(gt=0)] | None = None
+    """Grams of CO2e, everything counted; needs ``carbon.intensity_gco2e_per_kwh``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_trials(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not any(given is not None for given in value.values()):
+            return {**value, "trials": 20}
+        return value
+
+
+class LocalExecutor(Section):
+    """Worker processes on this machine."""
+
+    kind: Literal["local"] = "local"
+    workers: PositiveInt | None = None
+    """Worker processes, one thread each on a CPU; None: the cores, or 1 on a GPU."""
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Memory a worker may use; None: its share of 90 % of the machine's."""
+    trial_time_limit_s: Annotated[float, Field(gt=0)] = 3600.0
+    """Seconds after which a trial is ended and recorded as failed."""
+
+
+ExecutorConfig = Annotated[LocalExecutor, _kind_or("local")]
+
+
+# --- measuring ------------------------------------------------------------------------------
+
+
+class AutoMeter(Section):
+    """The best source this machine has: NVML, RAPL, else CPU seconds × watts."""
+
+    kind: Literal["auto"] = "auto"
+
+
+class NvmlMeterConfig(Section):
+    """The energy counter of an NVIDIA GPU."""
+
+    kind: Literal["nvml"]
+
+
+class RaplMeterConfig(Section):
+    """The energy counters of the processor (Linux powercap)."""
+
+    kind: Literal["rapl"]
+
+
+class CpuTimeMeterConfig(Section):
+    """CPU seconds of the process tree × a stated wattage: an estimate."""
+
+    kind: Literal["cpu_time"]
+    active_w: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Watts of one busy thread above idle; None: the built-in figure (see ``ecoautoml doctor``)."""
+
+
+class ReplayMeterConfig(Section):
+    """A recorded trace; for tests and demonstrations."""
+
+    kind: Literal["replay"]
+    path: Path
+    """CSV with the columns ``time_s`` and ``energy_j`` (a cumulative counter)."""
+
+
+MeterConfig = Annotated[
+    AutoMeter | NvmlMeterConfig | RaplMeterConfig | CpuTimeMeterConfig | ReplayMeterConfig,
+    Field(discriminator="kind"),
+    _kind_or("auto"),
+]
+
+
+class MeasureConfig(Section):
+    """How inference is measured."""
+
+    target: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """Device on which models will run and are measured: auto, cpu, cuda or cuda:N."""
+    batch_size: PositiveInt = 1
+    """Images per call; ``inference_energy_j`` is per image at this batch size."""
+    precision: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Relative half-width of the 95 % interval at which measuring stops (0.05 = 5 %)."""
+    max_seconds: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which measuring one model stops in any case; None: 30 times the meter's
+    shortest window, which is 3 s for CPU time, 15 s for RAPL and 30 s for NVML."""
+    meter: MeterConfig = AutoMeter()
+    """Where joules come from."""
+
+
+class CarbonConfig(Section):
+    """Where the electricity comes from."""
+
+    zone: str | None = None
+    """Name of the grid zone, for the record ("DE", "US-CAL-CISO")."""
+    intensity_gco2e_per_kwh: Annotated[float, Field(ge=0)] | None = None
+    """Grams of CO2e per kilowatt-hour of that zone; None: grams are not reported."""
+    pue: Annotated[float, Field(ge=1)] | None = None
+    """Power usage effectiveness of the building; None: not applied."""
+
+
+class SearchConfig(Section):
+    """A whole search. Every key but ``data`` and ``space`` has a default."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True
+    )
+    DEFAULT_OBJECTIVES: ClassVar[tuple[str, ...]] = ("validation_accuracy", "inference_energy_j")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)] = "search"
+    """Name of the run; its folder is ``output/name``."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of everything random in the search."""
+    output: Path = Path("runs")
+    """Folder in which run folders are made."""
+    data: Annotated[DataConfig, BeforeValidator(_kind_from_string)]
+    """The images: a kind, or a mapping with ``kind`` or ``path``."""
+    space: str | dict[str, Any]
+    """The search space: a shipped name, a YAML file, or (in Python) a mapping."""
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
+    """What to be good at, by column name; at least one validation score."""
+    constraints: tuple[str, ...] = ()
+    """Hard limits, by column name and in its unit: "latency_ms <= 5"."""
+    training: TrainingConfig = TrainingConfig()
+    """How every trial is trained."""
+    sampler: SamplerConfig = TpeSampler()
+    """What to try next."""
+    pruner: PrunerConfig = DominancePruner()
+    """What to stop early."""
+    budget: Budget = Budget(trials=20)
+    """When the search ends."""
+    executor: ExecutorConfig = LocalExecutor()
+    """Where trials run."""
+    measure: MeasureConfig = MeasureConfig()
+    """How inference is measured."""
+    carbon: CarbonConfig = CarbonConfig()
+    """Where the electricity comes from."""
+    storage: str | None = None
+    """Optuna storage URL of the ledger; None: SQLite in the run folder."""
+    keep_models: Literal["front", "all"] = "front"
+    """Which trained models stay on disk: those on the front, or every finished one."""
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _infer_data_kind(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"kind": value}
+        if isinstance(value, dict) and "kind" not in value:
+            return {"kind": "auto" if "path" in value else "digits", **value}
+        return value
+
+    @field_validator("objectives", mode="after")
+    @classmethod
+    def _check_objectives(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in METRICS:
+                raise ValueError(f"no metric is called {name!r}{suggest(name, METRICS)}")
+        if len(set(value)) != len(value):
+            raise ValueError("an objective is named twice")
+        if not any(METRICS[name].is_score for name in value):
+            raise ValueError(
+                "at least one objective must be a validation score, such as validation_accuracy"
+            )
+        return value
+
+    @field_validator("constraints", mode="after")
+    @classmethod
+    def _check_constraints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            Constraint.parse(text)
+        return value
+
+    @model_validator(mode="after")
+    def _check_combinations(self) -> SearchConfig:
+        if self.budget.carbon_g is not None and self.carbon.intensity_gco2e_per_kwh is None:
+            raise ValueError(
+                "budget.carbon_g needs carbon.intensity_gco2e_per_kwh (grams of CO2e per kWh of "
+                "your grid); set it, or use budget.energy_wh"
+            )
+        if self.measure.meter.kind == "nvml" and self.measure.target == "cpu":
+            raise ValueError("measure.meter nvml reads a GPU, but measure.target is cpu")
+        return self
+
+    @property
+    def run_folder(self) -> Path:
+        """Return the folder of this run."""
+        return self.output / self.name
+
+    @property
+    def parsed_constraints(self) -> tuple[Constraint, ...]:
+        """Return the constraints as values."""
+        return tuple(Constraint.parse(text) for text in self.constraints)

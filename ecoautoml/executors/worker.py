@@ -1,0 +1,146 @@
+"""A worker process: set up once, then run tasks until told to quit.
+
+Started as ``python -m ecoautoml.executors.worker FD``, where FD is its end of a pipe. It is not a
+``multiprocessing`` child, because such a child would run the user's own script again. Heavy
+imports happen inside functions, after this process has learnt to ignore Ctrl-C and to die with its
+parent: they take seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+ORPHAN_CHECK_S = 0.5
+IMAGE_CACHE_BYTES = 2 * 2**30
+"""Resized images kept in memory; those at their stored size are shared through the page cache."""
+
+
+def main() -> None:
+    """Connect to the main process and serve it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    _die_with_parent()
+    with Connection(int(sys.argv[1])) as connection:
+        try:
+            _serve(connection)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return  # the main process is gone; there is nobody left to tell
+
+
+def _die_with_parent() -> None:
+    """End this process when the main process dies, even by SIGKILL."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(ORPHAN_CHECK_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _serve(connection: Connection) -> None:
+    from ecoautoml.executors.messages import Quit, RunTrial, TaskFailed, WorkerSetup
+
+    setup = connection.recv()
+    assert isinstance(setup, WorkerSetup)
+    try:
+        parts, ready = _set_up(setup)
+    except Exception as error:  # noqa: BLE001  (told to the main process, which raises it)
+        connection.send(TaskFailed(reason=str(error), details=traceback.format_exc()))
+        return
+    connection.send(ready)
+    while not isinstance(message := connection.recv(), Quit):
+        if isinstance(message, RunTrial):
+            connection.send(_run_trial(message.job, parts, connection))
+        else:
+            answer = _answer(message, parts)
+            if answer is not None:
+                connection.send(answer)
+
+
+def _set_up(setup: Any) -> tuple[Any, Any]:
+    """Import what is heavy, limit memory, and build the parts trials share."""
+    import torch
+
+    from ecoautoml.data.tensors import TensorCache
+    from ecoautoml.energy.select import open_meters
+    from ecoautoml.energy.window import EnergyWindow
+    from ecoautoml.executors.messages import Ready
+    from ecoautoml.trial.parts import TrialParts
+
+    config = setup.config
+    opener = partial(open_meters, config.measure.meter, setup.target)
+    with EnergyWindow(opener().meters, opener().clock) as window:
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        import ecoautoml.trial.run  # noqa: F401  (timm and the runtime, once per worker)
+
+        if setup.memory_bytes is not None:
+            _limit_memory(setup.memory_bytes)
+        parts = TrialParts(
+            config=config,
+            prepared=setup.prepared,
+            images=TensorCache(setup.prepared, IMAGE_CACHE_BYTES),
+            open_meters=opener,
+            target=setup.target,
+            device=setup.target if torch.cuda.is_available() else "cpu",
+            models_folder=setup.models_folder,
+        )
+    return parts, Ready(energy=window.line("worker start"))
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    """Make allocations beyond the limit fail inside this process, where they can be told apart.
+
+    Data segments only: PyTorch reserves far more address space than it ever uses.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
+
+
+def _run_trial(job: Any, parts: Any, connection: Connection) -> Any:
+    from ecoautoml.records.progress import Action, Decision, Progress
+    from ecoautoml.trial.parts import Messenger, TrialStoppedError
+    from ecoautoml.trial.run import run_trial
+
+    def report(progress: Progress) -> Decision:
+        connection.send(progress)
+        return receive()
+
+    def receive() -> Decision:
+        decision = connection.recv()
+        assert isinstance(decision, Decision)
+        return decision
+
+    def check() -> None:
+        if connection.poll() and (decision := receive()).action is not Action.CONTINUE:
+            raise TrialStoppedError(decision)
+
+    return run_trial(job, parts, Messenger(report=report, check=check))
+
+
+def _answer(message: Any, parts: Any) -> Any:
+    """Return the answer to a task, None for a leftover decision of a trial that has ended."""
+    from ecoautoml.executors.messages import LookAheadAt, ScoreOnTest, TaskFailed
+    from ecoautoml.trial.final import look_ahead, test_scores
+
+    try:
+        if isinstance(message, ScoreOnTest):
+            return test_scores(message.candidates, parts)
+        if isinstance(message, LookAheadAt):
+            return look_ahead(message.candidates, parts)
+    except Exception as error:  # noqa: BLE001  (told to the main process)
+        reason = f"{type(error).__name__}: {error}"
+        return TaskFailed(reason=reason, details=traceback.format_exc())
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Joules, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Provenance(StrEnum):
+    """How a number of joules came about; the order is from strong to weak."""
+
+    MEASURED = "measured"
+    """A hardware counter of a device that nobody else used."""
+    ATTRIBUTED = "attributed"
+    """A share of a hardware counter of a device that others used too."""
+    ESTIMATED = "estimated"
+    """A model (CPU seconds × watts): good for ranking on one machine, not for absolute claims."""
+
+    @property
+    def mark(self) -> str:
+        """Return the prefix shown before a number: "~" unless it was measured."""
+        return "" if self is Provenance.MEASURED else "~"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyReading:
+    """Joules of one component over one window.
+
+    Attributes:
+        component: "cpu", "dram" or "gpu:UUID".
+        energy_j: Joules, at least 0; None when unknown (never 0 for unknown).
+        duration_s: Length of the window in seconds of a monotonic clock.
+        provenance: How the joules came about.
+        source: Which meter and model ("rapl:package-0", "cpu_time:2.8 W/thread").
+        relative_uncertainty: Stated 1-sigma-like relative uncertainty (0.05 = 5 %); None unknown.
+        reason: Why ``energy_j`` is None.
+    """
+
+    component: str
+    energy_j: float | None
+    duration_s: float
+    provenance: Provenance
+    source: str
+    relative_uncertainty: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyLine:
+    """One line of the bill: a phase of a trial, or overhead, over all its components.
+
+    Attributes:
+        line: What the joules were spent on ("probe", "training", "evaluation", "overhead", ...).
+        energy_j: Joules over all components; None when one of them could not be read.
+        duration_s: Length of the window in seconds.
+        provenance: The weakest provenance among the parts; None when ``energy_j`` is None.
+        source: The parts' sources, joined by " + ".
+    """
+
+    line: str
+    energy_j: float | None
+    duration_s: float
+    provenance: Provenance | None
+    source: str
+
+
+def bill(line: str, readings: Iterable[EnergyReading]) -> EnergyLine:
+    """Return one line over the components of one window.
+
+    The sum carries the weakest provenance of its parts, so an estimate never passes as measured;
+    it is unknown as soon as one part is, so a processor's joules never pass as those of a
+    processor and a GPU that could not be read.
+    """
+    parts = list(readings)
+    is_known = bool(parts) and all(part.energy_j is not None for part in parts)
+    return EnergyLine(
+        line=line,
+        energy_j=sum(part.energy_j or 0.0 for part in parts) if is_known else None,
+        duration_s=max((part.duration_s for part in parts), default=0.0),
+        provenance=weakest(part.provenance for part in parts) if is_known else None,
+        source=" + ".join(part.source for part in parts),
+    )
+
+
+def weakest(provenances: Iterable[Provenance | None]) -> Provenance | None:
+    """Return the weakest provenance, None when there is none."""
+    order = list(Provenance)
+    present = [provenance for provenance in provenances if provenance is not None]
+    return max(present, key=order.index) if present else None
+
+
+def total_energy_j(lines: Iterable[EnergyLine]) -> float | None:
+    """Return the joules of several lines, None when none of them is known."""
+    known = [line.energy_j for line in lines if line.energy_j is not None]
+    return sum(known) if known else None

@@ -1,0 +1,68 @@
+"""What a running trial says, and what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One report of a running trial: the probe (epoch 0) or the end of an epoch.
+
+    Attributes:
+        trial: Trial number.
+        epoch: Epochs finished; 0 right after the probe.
+        epochs: Epochs this trial would train for.
+        metrics: Values known by now, by column name: costs after the probe, and validation
+            scores once an epoch is over.
+        energy_j: Joules of this trial so far; None when unknown.
+        duration_s: Seconds since the trial began.
+    """
+
+    trial: int
+    epoch: int
+    epochs: int
+    metrics: Mapping[str, float]
+    energy_j: float | None = None
+    duration_s: float = 0.0
+
+
+class Action(StrEnum):
+    """What a trial is told after a report."""
+
+    CONTINUE = "continue"
+    PRUNE = "prune"
+    """Stop: it cannot reach the front. Its joules stay on the bill."""
+    INTERRUPT = "interrupt"
+    """Stop now, nothing is wrong: the search is being ended; a resumed search runs it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The answer to a `Progress`, with its reason in one sentence."""
+
+    action: Action = Action.CONTINUE
+    reason: str | None = None
+
+
+CONTINUE = Decision()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyMark:
+    """Joules a running trial has used so far, read from outside its process.
+
+    Attributes:
+        trial: Trial number.
+        energy_j: Joules since the trial began; None when unknown.
+        provenance: How the joules came about, as text.
+        duration_s: Seconds since the trial began.
+    """
+
+    trial: int
+    energy_j: float | None
+    provenance: str | None
+    duration_s: float
+    source: str = ""

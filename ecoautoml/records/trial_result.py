@@ -1,0 +1,144 @@
+"""A trial: what to run, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ecoautoml.records.candidate import Candidate
+from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_energy_j, weakest
+from ecoautoml.records.progress import Progress
+
+
+class TrialState(StrEnum):
+    """How a trial ended."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    INFEASIBLE = "infeasible"
+    """A constraint was violated; when it was known before training, nothing was trained."""
+    FAILED = "failed"
+    REUSED = "reused"
+    """The same candidate had been run before: its result was taken, nothing was spent."""
+    INTERRUPTED = "interrupted"
+    """The search ended first; a resumed search runs it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceMeasurement:
+    """Energy and latency of an exported model in its runtime.
+
+    Attributes:
+        batch_size: Images per call.
+        energy_j: Joules per image, mean over blocks; None when no meter could be read.
+        energy_low_j: Lower end of the 95 % confidence interval of the mean.
+        energy_high_j: Upper end of it.
+        provenance: How the joules came about.
+        source: Meter and model.
+        latency_ms: Median time of one call (``batch_size`` images), in milliseconds.
+        latency_p95_ms: 95th percentile of the same.
+        n_blocks: Blocks behind the interval.
+        is_precise: Whether the interval is as narrow as asked for.
+    """
+
+    batch_size: int
+    energy_j: float | None
+    energy_low_j: float | None
+    energy_high_j: float | None
+    provenance: Provenance | None
+    source: str
+    latency_ms: float
+    latency_p95_ms: float
+    n_blocks: int
+    is_precise: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What is known of a candidate before it is trained.
+
+    Attributes:
+        params: Number of trainable parameters.
+        macs: Multiply-accumulate operations per image.
+        size_bytes: Size of the exported file.
+        inference: Energy and latency of the exported, untrained model on the target.
+    """
+
+    params: int
+    macs: int
+    size_bytes: int
+    inference: InferenceMeasurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialJob:
+    """One trial to run; all a worker needs beside what every trial shares.
+
+    Attributes:
+        number: Trial number in the ledger.
+        candidate: What to build and train.
+        seed: Seed of this trial's random numbers.
+        epochs: Epochs to train for.
+        probe: The probe of an equal architecture, when one was made before; else None.
+    """
+
+    number: int
+    candidate: Candidate
+    seed: int
+    epochs: int
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """What came out of one trial.
+
+    Attributes:
+        number: Trial number in the ledger.
+        state: How it ended.
+        candidate: What was run.
+        reason: Why it did not complete, or was reused; one sentence.
+        details: A traceback, when there is one.
+        metrics: Final values by column name (scores of the exported model; costs).
+        constraints: Value of each constraint by its text; above 0 means violated.
+        probe: What was known before training.
+        inference: The measurement of the trained, exported model.
+        energy: The bill, line by line.
+        curve: Reports of the trial, oldest first.
+        duration_s: Seconds from start to end.
+        epochs: Epochs trained.
+        reused_from: Number of the trial whose result this is.
+        would_have_stopped: First epoch at which a shadowing pruner would have stopped it.
+    """
+
+    number: int
+    state: TrialState
+    candidate: Candidate
+    reason: str | None = None
+    details: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    probe: Probe | None = None
+    inference: InferenceMeasurement | None = None
+    energy: tuple[EnergyLine, ...] = ()
+    curve: tuple[Progress, ...] = ()
+    duration_s: float = 0.0
+    epochs: int = 0
+    reused_from: int | None = None
+    would_have_stopped: int | None = None
+
+    @property
+    def energy_j(self) -> float | None:
+        """Return all joules of this trial, None when unknown."""
+        return total_energy_j(self.energy)
+
+    @property
+    def energy_provenance(self) -> Provenance | None:
+        """Return the weakest provenance on this trial's bill."""
+        return weakest(line.provenance for line in self.energy)
+
+    @property
+    def is_feasible(self) -> bool:
+        """Return whether no constraint is violated."""
+        return all(value <= 0 for value in self.constraints.values())

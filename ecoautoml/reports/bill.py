@@ -1,0 +1,143 @@
+"""Where the joules of a run went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ecoautoml.records.energy_reading import EnergyLine, Provenance, weakest
+from ecoautoml.records.trial_result import TrialResult, TrialState
+from ecoautoml.reports.summary import RunSummary
+from ecoautoml.units import JOULES_PER_KWH
+
+KINDS: dict[str, str] = {
+    "useful": "finished trials",
+    "pruned": "stopped early",
+    "infeasible": "broke a constraint",
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "overhead": "the search itself",
+}
+"""What joules can have been spent on, with a title for people."""
+
+_KIND_OF_STATE = {
+    TrialState.COMPLETE: "useful",
+    TrialState.PRUNED: "pruned",
+    TrialState.INFEASIBLE: "infeasible",
+    TrialState.FAILED: "failed",
+    TrialState.INTERRUPTED: "interrupted",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillItem:
+    """Joules of one kind.
+
+    Attributes:
+        kind: Key of `KINDS`.
+        energy_j: Joules; None when nothing of it is known.
+        by_provenance: The same, by how the joules came about.
+        n_trials: Trials (or attempts) behind it.
+    """
+
+    kind: str
+    energy_j: float | None
+    by_provenance: Mapping[Provenance, float]
+    n_trials: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyBill:
+    """All joules of a run.
+
+    Attributes:
+        items: One per kind of `KINDS` that occurred, in that order.
+        total_energy_j: Sum of what is known; None when nothing is.
+        by_provenance: The same, by how the joules came about.
+        provenance: The weakest of them; None when nothing is known.
+        n_unknown_lines: Lines of the bill that could not be read; they are missing in the sums.
+        carbon_gco2e: Grams of CO2e of the total, times PUE where one is given; None when the
+            intensity or the total is unknown.
+    """
+
+    items: tuple[BillItem, ...]
+    total_energy_j: float | None
+    by_provenance: Mapping[Provenance, float]
+    provenance: Provenance | None
+    n_unknown_lines: int
+    carbon_gco2e: float | None
+
+
+class _Entry(NamedTuple):
+    kind: str
+    owner: int | None
+    line: EnergyLine
+
+
+def energy_bill(results: Iterable[TrialResult], summary: RunSummary) -> EnergyBill:
+    """Return where the joules of a run went.
+
+    Reused trials spend nothing. For trials that stayed interrupted, the summary's line counts when
+    there is one, since it covers all attempts.
+    """
+    entries = list(_entries(results, summary))
+    items = [_item(kind, [entry for entry in entries if entry.kind == kind]) for kind in KINDS]
+    by_provenance = _by_provenance(entry.line for entry in entries)
+    total_j = sum(by_provenance.values()) if by_provenance else None
+    return EnergyBill(
+        items=tuple(item for item in items if item is not None),
+        total_energy_j=total_j,
+        by_provenance=by_provenance,
+        provenance=weakest(by_provenance),
+        n_unknown_lines=sum(entry.line.energy_j is None for entry in entries),
+        carbon_gco2e=_carbon_gco2e(total_j, summary),
+    )
+
+
+def _entries(results: Iterable[TrialResult], summary: RunSummary) -> Iterator[_Entry]:
+    for result in results:
+        kind = _kind(result)
+        if kind is None or (kind == "interrupted" and result.number in summary.interrupted):
+            continue
+        for line in result.energy:
+            yield _Entry(kind, result.number, line)
+    for number, line in summary.interrupted.items():
+        yield _Entry("interrupted", number, line)
+    for line in summary.overhead:
+        yield _Entry("overhead", None, line)
+
+
+def _kind(result: TrialResult) -> str | None:
+    if result.state is TrialState.COMPLETE and not result.is_feasible:
+        return "infeasible"
+    return _KIND_OF_STATE.get(result.state)
+
+
+def _item(kind: str, entries: list[_Entry]) -> BillItem | None:
+    if not entries:
+        return None
+    by_provenance = _by_provenance(entry.line for entry in entries)
+    return BillItem(
+        kind=kind,
+        energy_j=sum(by_provenance.values()) if by_provenance else None,
+        by_provenance=by_provenance,
+        n_trials=len({entry.owner for entry in entries if entry.owner is not None}),
+    )
+
+
+def _by_provenance(lines: Iterable[EnergyLine]) -> dict[Provenance, float]:
+    """Return joules by provenance; a line that does not say counts as the weakest."""
+    sums: dict[Provenance, float] = {}
+    for line in lines:
+        if line.energy_j is not None:
+            kind = line.provenance or Provenance.ESTIMATED
+            sums[kind] = sums.get(kind, 0.0) + line.energy_j
+    return {kind: sums[kind] for kind in Provenance if kind in sums}
+
+
+def _carbon_gco2e(energy_j: float | None, summary: RunSummary) -> float | None:
+    intensity = summary.carbon_intensity_gco2e_per_kwh
+    if energy_j is None or intensity is None:
+        return None
+    return energy_j / JOULES_PER_KWH * intensity * (summary.pue or 1.0)

@@ -1,0 +1,325 @@
+"""The results as tables: every trial, and the front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecoautoml.pareto.front import non_dominated_mask
+from ecoautoml.pareto.knee import knee_index
+from ecoautoml.pareto.scale import as_losses
+from ecoautoml.records.candidate import Candidate, Value
+from ecoautoml.records.columns import DETAIL_COLUMNS, METRICS, RESULT_COLUMNS
+from ecoautoml.records.energy_reading import Provenance, total_energy_j, weakest
+from ecoautoml.records.trial_result import InferenceMeasurement, TrialResult, TrialState
+from ecoautoml.reports.summary import RunSummary
+from ecoautoml.reports.wording import ENERGY_PROVENANCE, NOUNS, format_share, listed, plural
+
+_INTEGERS = {
+    "trial",
+    "params",
+    "macs",
+    "size_bytes",
+    "epochs_trained",
+    "reused_from",
+    "would_have_stopped",
+}
+_TEXTS = {
+    "state",
+    "inference_energy_provenance",
+    "training_energy_provenance",
+    "reason",
+}
+
+
+class Knee(NamedTuple):
+    """The model most people would take.
+
+    Attributes:
+        trial: Its trial number.
+        reason: Why, as the end of a sentence: "keeps 98.9 % of the best accuracy at ...".
+    """
+
+    trial: int
+    reason: str
+
+
+class Frames(NamedTuple):
+    """The tables of a run: all trials, and the front among them."""
+
+    trials: pd.DataFrame
+    front: pd.DataFrame
+
+
+def make_frames(results: Iterable[TrialResult], summary: RunSummary) -> Frames:
+    """Return all trials and the front on the run's objectives."""
+    trials = trials_frame(results, summary)
+    return Frames(trials=trials, front=front_frame(trials, summary.objectives))
+
+
+def trials_frame(results: Iterable[TrialResult], summary: RunSummary) -> pd.DataFrame:
+    """Return one row per trial, in order of trial number.
+
+    Columns are `RESULT_COLUMNS`, the candidates' parameters, then `DETAIL_COLUMNS`. All have pandas
+    types that know missing values (Int64, Float64, string, boolean), so the table can be written to
+    CSV and parquet; a parameter with values of several types becomes text. Unknown is ``pd.NA``.
+    """
+    ordered = sorted(results, key=lambda result: result.number)
+    rows = [_row(result, summary) for result in ordered]
+    columns = {name: _result_column(name, rows) for name in RESULT_COLUMNS}
+    taken = {*RESULT_COLUMNS, *DETAIL_COLUMNS}
+    for name in _parameter_names(result.candidate for result in ordered):
+        values = [result.candidate.parameters().get(name) for result in ordered]
+        columns[f"param.{name}" if name in taken else name] = _parameter_column(values)
+    columns |= {name: _result_column(name, rows) for name in DETAIL_COLUMNS[:-1]}
+    frame = pd.DataFrame(columns)
+    on_front = set(front_order(frame, summary.objectives))
+    frame["is_on_front"] = _column([row["trial"] in on_front for row in rows], "boolean")
+    return frame
+
+
+def front_frame(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
+    """Return the rows nobody beats on the objectives, cheapest first.
+
+    Only complete (hence feasible) trials whose objectives are all known take part; a reused trial
+    does not, as the original stands for both. ``attrs["warning"]`` holds a sentence when the rows
+    cannot be compared fairly (joules of several provenances), or when complete trials had to be
+    left out; whoever shows the table shows it too.
+
+    Args:
+        frame: As `trials_frame` returns it, or a selection of its rows.
+        objectives: Column names of `METRICS`.
+    """
+    complete = frame[(frame["state"] == TrialState.COMPLETE.value).to_numpy(dtype=bool)]
+    losses = objective_losses(complete, objectives)
+    front = complete[non_dominated_mask(losses)]
+    column, ascending = _order(objectives)
+    front = front.sort_values([column, "trial"], ascending=[ascending, True])
+    front = front.reset_index(drop=True)
+    front.attrs = {}
+    n_unknown = int(np.isnan(losses).any(axis=1).sum())
+    warnings = [*_provenance_warnings(front, objectives), *_unknown_warnings(n_unknown, objectives)]
+    if warnings:
+        front.attrs["warning"] = " ".join(warnings)
+    return front
+
+
+def front_order(frame: pd.DataFrame, objectives: Sequence[str]) -> tuple[int, ...]:
+    """Return the trial numbers of the front, cheapest first."""
+    return tuple(int(trial) for trial in front_frame(frame, objectives)["trial"])
+
+
+def knee(frame: pd.DataFrame, objectives: Sequence[str]) -> Knee | None:
+    """Return the model at which the front bends; None when the front is empty.
+
+    Args:
+        frame: As `trials_frame` or `front_frame` returns it.
+        objectives: Column names of `METRICS`.
+    """
+    front = front_frame(frame, objectives)
+    if front.empty:
+        return None
+    score = first_score(objectives)
+    if score is not None:
+        # A front of two has no bend: of equals, the first row wins, so the better score goes first.
+        front = front.sort_values(score, ascending=False, kind="stable").reset_index(drop=True)
+    losses = objective_losses(front, objectives, is_logged=True)
+    if not np.isfinite(losses).all(axis=1).any():
+        losses = objective_losses(front, objectives)
+    chosen = knee_index(losses)
+    trial = int(front["trial"].iloc[chosen])
+    return Knee(trial=trial, reason=_knee_reason(front, chosen, objectives))
+
+
+def objective_losses(
+    frame: pd.DataFrame, objectives: Sequence[str], *, is_logged: bool = False
+) -> NDArray[np.float64]:
+    """Return the objectives of a table as losses, shape ``(n_rows, n_objectives)``.
+
+    Args:
+        frame: Holds the objectives' columns.
+        objectives: Column names of `METRICS`.
+        is_logged: Whether costs are taken on the log10 scale.
+    """
+    metrics = [METRICS[name] for name in objectives]
+    values = frame[list(objectives)].to_numpy(dtype=float, na_value=math.nan)
+    costs = [index for index, metric in enumerate(metrics) if not metric.is_score]
+    return as_losses(values, [metric.direction for metric in metrics], costs if is_logged else ())
+
+
+def first_score(objectives: Sequence[str]) -> str | None:
+    """Return the first objective that is a score."""
+    return next((name for name in objectives if METRICS[name].is_score), None)
+
+
+def first_cost(objectives: Sequence[str]) -> str | None:
+    """Return the first objective that is a cost."""
+    return next((name for name in objectives if not METRICS[name].is_score), None)
+
+
+# --- rows -----------------------------------------------------------------------------------
+
+
+def _row(result: TrialResult, summary: RunSummary) -> dict[str, Any]:
+    probe, metrics = result.probe, result.metrics
+    interrupted = summary.interrupted.get(result.number)
+    training_energy_j, training_provenance = _named(result, "training")
+    row: dict[str, Any] = {name: metrics.get(name) for name in METRICS}
+    row |= _inference_cells(result.inference or (probe.inference if probe else None))
+    if probe is not None:
+        # Compression changes them: what the finished model has goes before the probe.
+        for name in ("params", "macs", "size_bytes"):
+            row[name] = metrics.get(name, getattr(probe, name))
+    return row | {
+        "trial": result.number,
+        "state": _state(result).value,
+        "test_accuracy": summary.test_scores.get(result.number),
+        "training_energy_j": training_energy_j,
+        "training_energy_provenance": training_provenance,
+        # Nothing is spent on a reused result, whatever bill it carries over.
+        "trial_energy_j": 0.0 if result.state is TrialState.REUSED else result.energy_j,
+        "probe_energy_j": _named(result, "probe")[0],
+        "interrupted_energy_j": interrupted.energy_j if interrupted else None,
+        "duration_s": result.duration_s,
+        "epochs_trained": result.epochs,
+        "reused_from": result.reused_from,
+        "would_have_stopped": result.would_have_stopped,
+        "reason": result.reason,
+    }
+
+
+def _inference_cells(inference: InferenceMeasurement | None) -> dict[str, Any]:
+    if inference is None:
+        return {}
+    return {
+        "inference_energy_j": inference.energy_j,
+        "inference_energy_provenance": inference.provenance,
+        "inference_energy_j_low": inference.energy_low_j,
+        "inference_energy_j_high": inference.energy_high_j,
+        "latency_ms": inference.latency_ms,
+        "latency_p95_ms": inference.latency_p95_ms,
+    }
+
+
+def _state(result: TrialResult) -> TrialState:
+    """Return the state; a finished trial that violates a constraint counts as infeasible."""
+    if result.state is TrialState.COMPLETE and not result.is_feasible:
+        return TrialState.INFEASIBLE
+    return result.state
+
+
+def _named(result: TrialResult, name: str) -> tuple[float | None, Provenance | None]:
+    """Return joules and provenance of a trial's lines called ``name``."""
+    lines = [line for line in result.energy if line.line == name]
+    return total_energy_j(lines), weakest(line.provenance for line in lines)
+
+
+# --- columns --------------------------------------------------------------------------------
+
+
+def _result_column(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.Series[Any]:
+    values = [_missing_as_none(row.get(name)) for row in rows]
+    if name in _TEXTS:
+        return _column([None if value is None else str(value) for value in values], "string")
+    if name in _INTEGERS:
+        return _column([None if value is None else round(value) for value in values], "Int64")
+    return _column(values, "Float64")
+
+
+def _column(values: Sequence[Any], dtype: str) -> pd.Series[Any]:
+    return pd.Series(list(values), dtype=dtype)
+
+
+def _missing_as_none(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _parameter_names(candidates: Iterable[Candidate]) -> list[str]:
+    """Return all parameters: by section, within it in order of first appearance."""
+    sections: tuple[dict[str, None], ...] = ({}, {}, {}, {})
+    for candidate in candidates:
+        parts = (
+            candidate.architecture,
+            candidate.hyperparameters,
+            candidate.compression,
+            candidate.runtime,
+        )
+        for section, part in zip(sections, parts, strict=True):
+            section.update(dict.fromkeys(part))
+    return list(dict.fromkeys(name for section in sections for name in section))
+
+
+def _parameter_column(values: Sequence[Value]) -> pd.Series[Any]:
+    """Return a column of one type: boolean, Int64, Float64, or text for anything mixed."""
+    types = {type(value) for value in values if value is not None}
+    if types == {bool}:
+        return _column(values, "boolean")
+    if types == {int}:
+        return _column(values, "Int64")
+    if types and types <= {int, float}:
+        return _column(values, "Float64")
+    return _column([None if value is None else _as_text(value) for value in values], "string")
+
+
+def _as_text(value: Value) -> str:
+    # As in YAML, where the value came from.
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# --- front ----------------------------------------------------------------------------------
+
+
+def _order(objectives: Sequence[str]) -> tuple[str, bool]:
+    """Return the column the front is sorted by, and whether upwards."""
+    column = first_cost(objectives) or objectives[0]
+    return column, METRICS[column].direction == "minimize"
+
+
+def _provenance_warnings(front: pd.DataFrame, objectives: Sequence[str]) -> list[str]:
+    warnings = []
+    for energy, provenance in ENERGY_PROVENANCE.items():
+        kinds = sorted(str(kind) for kind in front[provenance].dropna().unique())
+        if len(kinds) > 1 and (energy in objectives or energy == "inference_energy_j"):
+            warnings.append(
+                f"The {NOUNS[energy]} of the models below is partly {listed(kinds)}: such numbers "
+                "do not compare; rank only models of the same kind."
+            )
+    return warnings
+
+
+def _unknown_warnings(n_unknown: int, objectives: Sequence[str]) -> list[str]:
+    if not n_unknown:
+        return []
+    nouns = listed([NOUNS[name] for name in objectives])
+    verb = "is" if n_unknown == 1 else "are"
+    return [
+        f"{plural(n_unknown, 'complete trial')} {verb} left out, because not all of {nouns} "
+        "could be determined."
+    ]
+
+
+def _knee_reason(front: pd.DataFrame, chosen: int, objectives: Sequence[str]) -> str:
+    if len(front) == 1:
+        return "is the only model on the front"
+    score = first_score(objectives)
+    costs = [name for name in objectives if not METRICS[name].is_score]
+    if score is None or not costs:
+        return "lies nearest the best of every objective"
+    best = front.iloc[int(front[score].to_numpy(dtype=float).argmax())]
+    row = front.iloc[chosen]
+    noun = NOUNS[score].removeprefix("validation ")
+    if row["trial"] == best["trial"]:
+        return f"has the best {noun}; no cheaper model comes close enough"
+    shares = [
+        f"{format_share(float(row[name]) / float(best[name]))} of its "
+        f"{'energy' if name == 'inference_energy_j' else NOUNS[name]}"
+        for name in costs
+        if float(best[name]) > 0
+    ]
+    kept = 100 * float(row[score]) / float(best[score]) if float(best[score]) > 0 else 100.0
+    return f"keeps {kept:.1f} % of the best {noun} at {listed(shares)}"

@@ -1,0 +1,98 @@
+"""PyTorch on an NVIDIA GPU, replaying a CUDA graph so that launch overhead is not measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ecoautoml.errors import RuntimeExportError
+from ecoautoml.runtimes.base import Logits, Pixels, Runtime, Session, TracedModel
+
+
+class CudaGraphSession(Session):
+    """A loaded program captured into a CUDA graph; a call copies in, replays, copies out."""
+
+    def __init__(self, path: Path) -> None:
+        program = torch.export.load(str(path))
+        self._module = program.module().to("cuda")
+        example = program.example_inputs[0][0]
+        self._input = torch.zeros_like(example, device="cuda")
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.no_grad():
+            self._warm_up()
+            with torch.cuda.graph(self._graph):
+                self._output = self._module(self._input)
+
+    def _warm_up(self) -> None:
+        """Run on a side stream first, as capture requires."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._module(self._input)
+        torch.cuda.current_stream().wait_stream(stream)
+
+    @property
+    def batch_size(self) -> int:
+        """Return the number of images every call takes."""
+        return int(self._input.shape[0])
+
+    def run(self, images_bchw: Pixels) -> Logits:
+        """Return logits for one batch; the copy back waits for the device."""
+        self._input.copy_(torch.from_numpy(images_bchw))
+        self._graph.replay()
+        logits: Logits = self._output.float().cpu().numpy()
+        return logits
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished all work."""
+        torch.cuda.synchronize()
+
+    def close(self) -> None:
+        """Release the graph and its memory."""
+        self._graph.reset()
+
+
+class ExportedProgramGraph(TracedModel):
+    """Written with ``torch.export.save``; exported anew, because its weights are part of it."""
+
+    def __init__(self, input_shape: tuple[int, int, int, int]) -> None:
+        self._input_shape = input_shape
+
+    def write(self, module: nn.Module, path: Path) -> None:
+        """Export with the present weights of ``module`` and save."""
+        example = torch.zeros(
+            self._input_shape, dtype=torch.uint8, device=next(module.parameters()).device
+        )
+        try:
+            program = torch.export.export(module.eval(), (example,))
+        except Exception as error:  # torch.export raises many classes
+            raise RuntimeExportError(f"torch.export failed: {error}") from error
+        torch.export.save(program, str(path))
+
+
+class TorchCudaGraph(Runtime):
+    """PyTorch with CUDA graphs, fp32."""
+
+    suffix = ".pt2"
+
+    @staticmethod
+    def why_unavailable(target: str) -> str | None:
+        """Return why it cannot run on ``target``."""
+        if not target.startswith("cuda"):
+            return f"torch_cuda_graph runs on a GPU, not on {target}"
+        if not torch.cuda.is_available():
+            return "PyTorch sees no NVIDIA GPU (torch.cuda.is_available() is False)"
+        return None
+
+    def trace(
+        self, module: nn.Module, input_shape: tuple[int, int, int, int]
+    ) -> ExportedProgramGraph:
+        """Keep the shape; the program is exported when it is written."""
+        return ExportedProgramGraph(input_shape)
+
+    def load(self, path: Path) -> CudaGraphSession:
+        """Load a saved program onto the GPU."""
+        return CudaGraphSession(path)

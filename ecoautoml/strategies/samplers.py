@@ -1,0 +1,63 @@
+"""Optuna's samplers by name, each made anew for every decision from a seed.
+
+A sampler that lived as long as the process would propose otherwise after a restart, because its
+random state would be lost. Made anew from (study seed, trial number, parameter), its proposals
+depend on the ledger alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+
+import optuna
+
+from ecoautoml.config.models import (
+    GpSampler,
+    Nsga2Sampler,
+    RandomSampler,
+    SamplerConfig,
+    TpeSampler,
+)
+
+
+def make_sampler(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
+    """Return a fresh sampler."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return SAMPLERS[config.kind](config, seed)
+
+
+def derive_seed(*parts: object) -> int:
+    """Return a seed within [0, 2**31) that depends on all parts, the same on every machine."""
+    digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _tpe(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
+    assert isinstance(config, TpeSampler)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.n_startup_trials)
+
+
+def _nsga2(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
+    assert isinstance(config, Nsga2Sampler)
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=config.population_size)
+
+
+def _gp(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
+    assert isinstance(config, GpSampler)
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=config.n_startup_trials)
+
+
+def _random(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
+    assert isinstance(config, RandomSampler)
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+SAMPLERS: dict[str, Callable[[SamplerConfig, int], optuna.samplers.BaseSampler]] = {
+    "tpe": _tpe,
+    "nsga2": _nsga2,
+    "gp": _gp,
+    "random": _random,
+}

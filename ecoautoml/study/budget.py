@@ -1,0 +1,65 @@
+"""What a search may spend, and what it has spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecoautoml.carbon.grams import carbon_gco2e
+from ecoautoml.config.models import Budget, CarbonConfig
+from ecoautoml.units import SECONDS_PER_HOUR, joules_from_wh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What has been spent so far, over all sessions of a run.
+
+    Attributes:
+        trials: Trials begun, reused ones not counted.
+        elapsed_s: Seconds of search.
+        energy_j: Joules, everything counted; None when unknown.
+    """
+
+    trials: int
+    elapsed_s: float
+    energy_j: float | None
+
+
+def exhausted(budget: Budget, carbon: CarbonConfig, spent: Spent) -> str | None:
+    """Return which limit has been reached, as a phrase, among those that end running trials.
+
+    The number of trials is not among them: it only stops new ones from starting.
+    """
+    if budget.hours is not None and spent.elapsed_s >= budget.hours * SECONDS_PER_HOUR:
+        return f"budget of {budget.hours:g} h spent"
+    if (
+        budget.energy_wh is not None
+        and spent.energy_j is not None
+        and spent.energy_j >= joules_from_wh(budget.energy_wh)
+    ):
+        return f"budget of {budget.energy_wh:g} Wh spent"
+    grams = carbon_gco2e(spent.energy_j, carbon.intensity_gco2e_per_kwh, carbon.pue)
+    if budget.carbon_g is not None and grams is not None and grams >= budget.carbon_g:
+        return f"budget of {budget.carbon_g:g} g CO2e spent"
+    return None
+
+
+def has_trials_left(budget: Budget, spent: Spent) -> bool:
+    """Return whether one more trial may start."""
+    return budget.trials is None or spent.trials < budget.trials
+
+
+def time_left_s(budget: Budget, spent: Spent) -> float | None:
+    """Return the seconds until the first limit, at the present pace; None when unknown."""
+    shares = [
+        share
+        for share in (
+            budget.trials and spent.trials / budget.trials,
+            budget.hours and spent.elapsed_s / (budget.hours * SECONDS_PER_HOUR),
+            budget.energy_wh and (spent.energy_j or 0.0) / joules_from_wh(budget.energy_wh),
+        )
+        if share
+    ]
+    if not shares or spent.elapsed_s <= 0:
+        return None
+    share = max(shares)
+    return max(0.0, spent.elapsed_s * (1.0 - share) / share)

@@ -1,0 +1,115 @@
+"""The folder of one run: its configuration, its lock, where its files lie."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import yaml
+
+from ecoautoml.config.load import load_config
+from ecoautoml.config.models import SearchConfig
+from ecoautoml.errors import RunError
+
+CONFIG_FILE, ENVIRONMENT_FILE, LEDGER_FILE = "config.yaml", "environment.json", "ledger.db"
+MAY_CHANGE = {"budget", "executor", "output", "name", "keep_models", "carbon"}
+"""Keys that a resumed run may change: they do not alter what a trial is."""
+
+
+class RunFolder:
+    """A run's folder, held by one search at a time.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    @property
+    def models(self) -> Path:
+        """Return the folder of trained models."""
+        return self.path / "models"
+
+    @property
+    def data(self) -> Path:
+        """Return the folder of prepared images."""
+        return self.path / "data"
+
+    def exists(self) -> bool:
+        """Return whether it holds a run."""
+        return (self.path / CONFIG_FILE).is_file()
+
+    def config(self) -> SearchConfig:
+        """Return the configuration the run was made with.
+
+        Raises:
+            RunError: The folder holds no run.
+        """
+        if not self.exists():
+            raise RunError(f"{self.path} holds no run (there is no {CONFIG_FILE} in it)")
+        return load_config(self.path / CONFIG_FILE)
+
+    def storage(self, config: SearchConfig) -> str:
+        """Return the storage URL of the ledger."""
+        return config.storage or f"sqlite:///{(self.path / LEDGER_FILE).resolve()}"
+
+    def open(self, config: SearchConfig, environment: dict[str, Any], *, resume: bool) -> Self:
+        """Take the folder for a search.
+
+        Raises:
+            RunError: It holds a run and ``resume`` is False, is in use, or was made with another
+                configuration.
+        """
+        if self.exists() and not resume:
+            raise RunError(
+                f"{self.path} already holds a run; add --resume to go on with it, or "
+                "--set name=OTHER to begin another"
+            )
+        if self.exists():
+            self._check_same(config)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        tree = config.model_dump(mode="json")
+        (self.path / CONFIG_FILE).write_text(yaml.safe_dump(tree, sort_keys=False))
+        (self.path / ENVIRONMENT_FILE).write_text(json.dumps(environment, indent=2))
+        return self
+
+    def close(self) -> None:
+        """Give the folder back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _take_lock(self) -> None:
+        """Hold a file lock, which a killed process gives up by itself."""
+        self._lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"{self.path} is in use by another search") from None
+
+    def _check_same(self, config: SearchConfig) -> None:
+        before = self.config().model_dump(mode="json")
+        now = config.model_dump(mode="json")
+        changed = [key for key in now if key not in MAY_CHANGE and now[key] != before.get(key)]
+        if changed:
+            raise RunError(
+                f"{self.path} was made with another {', '.join(changed)}; a resumed run may only "
+                f"change {', '.join(sorted(MAY_CHANGE))}. Begin another with --set name=OTHER"
+            )

@@ -1,0 +1,118 @@
+"""Scores of a model on images: of the network while it trains, of the exported file at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn import metrics as sklearn_metrics
+from torch import nn
+
+from ecoautoml.data.tensors import ImageTensors, batches
+from ecoautoml.errors import RuntimeExportError
+from ecoautoml.runtimes.base import Logits, Session
+
+EVALUATION_BATCH = 256
+PARITY_TOLERANCE = 1e-2
+"""Largest difference allowed between logits of the network and of its exported file, relative to
+the largest logit: both are fp32, so only the order of summation differs."""
+
+Labels = npt.NDArray[np.int64]
+
+
+def network_logits(
+    module: nn.Module, images: ImageTensors, device: str, between_steps: Callable[[], None]
+) -> Logits:
+    """Return logits (n, k) of a torch module, in evaluation mode."""
+    module.eval()
+    parts = []
+    with torch.inference_mode():
+        for images_bchw, _ in batches(images, EVALUATION_BATCH, generator=None, drop_last=False):
+            between_steps()
+            parts.append(module(images_bchw.to(device)).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def session_logits(session: Session, images: ImageTensors) -> Logits:
+    """Return logits (n, k) of an exported model in its runtime."""
+    pixels_nchw = images.images_nchw.numpy()
+    size = session.batch_size
+    parts = []
+    for start in range(0, len(pixels_nchw), size):
+        batch = pixels_nchw[start : start + size]
+        missing = size - len(batch)
+        if missing:  # the file takes whole batches only
+            batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+        logits_bk = session.run(np.ascontiguousarray(batch))
+        parts.append(logits_bk[: size - missing] if missing else logits_bk)
+    return np.concatenate(parts)
+
+
+def check_parity(session: Session, module: nn.Module, images: ImageTensors) -> None:
+    """Compare the exported file with the network on a few real images.
+
+    Raises:
+        RuntimeExportError: They disagree by more than rounding explains.
+    """
+    few = ImageTensors(images_nchw=images.images_nchw[:16], labels=images.labels[:16])
+    exported = session_logits(session, few)
+    original = network_logits(module, few, str(next(module.parameters()).device), lambda: None)
+    gap = float(np.abs(exported - original).max())
+    if not gap <= PARITY_TOLERANCE * max(1.0, float(np.abs(original).max())):
+        raise RuntimeExportError(
+            f"the exported file disagrees with the network: logits differ by up to {gap:.3g}"
+        )
+
+
+def scores(logits: Logits, labels: Labels, names: Iterable[str]) -> dict[str, float]:
+    """Return the named validation scores, each within [0, 1].
+
+    Args:
+        logits: Shape (n, k).
+        labels: Shape (n,), class numbers.
+        names: Columns such as "validation_macro_f1"; accuracy is always among the result.
+    """
+    predicted = logits.argmax(axis=1)
+    result = {"validation_accuracy": float((predicted == labels).mean())}
+    for name in names:
+        if name != "validation_accuracy":
+            result[name] = _SCORES[name](logits, predicted, labels)
+    return result
+
+
+def _auroc(logits: Logits, predicted: Labels, labels: Labels) -> float:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares = shifted / shifted.sum(axis=1, keepdims=True)
+    one_hot = np.eye(logits.shape[1])[labels]
+    present = one_hot.any(axis=0) & ~one_hot.all(axis=0)  # undefined for absent classes
+    return float(
+        sklearn_metrics.roc_auc_score(one_hot[:, present], shares[:, present], average="macro")
+    )
+
+
+def _top5(logits: Logits, predicted: Labels, labels: Labels) -> float:
+    best = np.argsort(logits, axis=1)[:, -5:]
+    return float((best == labels[:, None]).any(axis=1).mean())
+
+
+def _balanced(logits: Logits, predicted: Labels, labels: Labels) -> float:
+    # recall over the classes present: scikit-learn's own warns about predicted absent ones
+    return float(
+        sklearn_metrics.recall_score(
+            labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
+        )
+    )
+
+
+def _macro_f1(logits: Logits, predicted: Labels, labels: Labels) -> float:
+    return float(sklearn_metrics.f1_score(labels, predicted, average="macro", zero_division=0))
+
+
+_SCORES: dict[str, Callable[[Logits, Labels, Labels], float]] = {
+    "validation_balanced_accuracy": _balanced,
+    "validation_macro_f1": _macro_f1,
+    "validation_auroc": _auroc,
+    "validation_top5_accuracy": _top5,
+}

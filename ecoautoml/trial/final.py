@@ -1,0 +1,127 @@
+"""Jobs beside trials: test scores of the final front, and the look ahead before the start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ecoautoml.data.tensors import ImageTensors
+from ecoautoml.energy.window import EnergyWindow
+from ecoautoml.errors import EcoAutoMLError
+from ecoautoml.records.candidate import Candidate
+from ecoautoml.records.energy_reading import EnergyLine
+from ecoautoml.trial.evaluate import session_logits
+from ecoautoml.trial.parts import TrialParts, model_folder
+from ecoautoml.trial.run import build_deployable, resolution_of, runtime_of
+from ecoautoml.trial.settings import epochs_for, settings_for
+from ecoautoml.trial.train import Trainer
+
+LOOK_AHEAD_STEPS = 4
+"""Training steps timed per candidate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestScores:
+    """Test accuracy by trial number, and the joules it took."""
+
+    accuracy: dict[int, float]
+    energy: EnergyLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAhead:
+    """What a few untrained candidates tell about the search to come.
+
+    Attributes:
+        trial_s: Predicted seconds of training per probed candidate.
+        trial_energy_j: Predicted joules per probed candidate; entries None when unknown.
+        energy: What the look ahead itself cost.
+    """
+
+    trial_s: tuple[float, ...]
+    trial_energy_j: tuple[float | None, ...]
+    energy: EnergyLine
+
+
+def test_scores(candidates: dict[int, Candidate], parts: TrialParts) -> TestScores:
+    """Return the test accuracy of exported models; the only place that reads the test split."""
+    meters = parts.open_meters()
+    accuracy = {}
+    with EnergyWindow(meters.meters, meters.clock) as window:
+        for number, candidate in candidates.items():
+            runtime = runtime_of(candidate, parts)
+            images = parts.images.get("test", resolution_of(candidate, parts))
+            file = model_folder(parts.models_folder, number) / f"model{runtime.suffix}"
+            with runtime.load(file) as session:
+                predicted = session_logits(session, images).argmax(axis=1)
+            accuracy[number] = float((predicted == images.labels.numpy()).mean())
+    meters.close()
+    return TestScores(accuracy=accuracy, energy=window.line("test evaluation"))
+
+
+def look_ahead(candidates: Sequence[Candidate], parts: TrialParts) -> LookAhead:
+    """Train a few steps of each candidate and predict what whole trials will take."""
+    meters = parts.open_meters()
+    seconds: list[float] = []
+    joules: list[float | None] = []
+    with EnergyWindow(meters.meters, meters.clock) as window:
+        for candidate in candidates:
+            try:
+                export_s, export_j = _time_export(candidate, parts)
+                training_s, training_j = _time_training(candidate, parts)
+            except (EcoAutoMLError, RuntimeError):
+                continue  # a candidate that cannot run says nothing about the others
+            seconds.append(export_s + training_s)
+            known = export_j is not None and training_j is not None
+            joules.append(export_j + training_j if known else None)  # type: ignore[operator]
+    meters.close()
+    return LookAhead(
+        trial_s=tuple(seconds), trial_energy_j=tuple(joules), energy=window.line("look ahead")
+    )
+
+
+def _time_training(candidate: Candidate, parts: TrialParts) -> tuple[float, float | None]:
+    """Return predicted seconds and joules of a whole training, from a few steps."""
+    torch.manual_seed(0)
+    settings = settings_for(candidate, epochs_for(candidate, parts.config.training))
+    images = parts.images.get("train", resolution_of(candidate, parts))
+    few = settings.batch_size * LOOK_AHEAD_STEPS
+    sample = ImageTensors(images_nchw=images.images_nchw[:few], labels=images.labels[:few])
+    trainer = Trainer(
+        build_deployable(candidate, parts),
+        settings,
+        parts.config.training,
+        sample,
+        n_classes=len(parts.prepared.class_names),
+        device=parts.device,
+        seed=0,
+    )
+    trainer.run_epoch(1, lambda: None)  # warm-up
+    meters = parts.open_meters()
+    started_s = time.perf_counter()
+    with EnergyWindow(meters.meters, meters.clock) as window:
+        trainer.run_epoch(1, lambda: None)
+    elapsed_s = time.perf_counter() - started_s
+    meters.close()
+    sampled_steps = max(1, len(sample.labels) // settings.batch_size)
+    n_train, n_validation = len(images.labels), parts.prepared.counts["validation"]
+    # a validation image costs about a third of a training image: no backward pass
+    epochs = settings.epochs * (1 + n_validation / (3 * n_train))
+    scale = epochs * max(1, n_train // settings.batch_size) / sampled_steps
+    energy_j = window.line("steps").energy_j
+    return elapsed_s * scale, None if energy_j is None else energy_j * scale
+
+
+def _time_export(candidate: Candidate, parts: TrialParts) -> tuple[float, float | None]:
+    """Return seconds and joules of tracing, which every trial pays beside its training."""
+    meters = parts.open_meters()
+    started_s = time.perf_counter()
+    resolution = resolution_of(candidate, parts)
+    shape = (parts.config.measure.batch_size, parts.prepared.channels, resolution, resolution)
+    with EnergyWindow(meters.meters, meters.clock) as window:
+        runtime_of(candidate, parts).trace(build_deployable(candidate, parts).eval(), shape)
+    meters.close()
+    return time.perf_counter() - started_s, window.line("export").energy_j

@@ -1,0 +1,267 @@
+"""The steps of one trial: build → probe → gate → train → export → evaluate → measure → save."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ecoautoml.config.constraints import Constraint
+from ecoautoml.data.tensors import ImageTensors
+from ecoautoml.energy.select import MeterSet
+from ecoautoml.models.build import build_network
+from ecoautoml.models.checkpoint import save_checkpoint
+from ecoautoml.models.cost import count_macs, count_params
+from ecoautoml.models.deployable import Deployable
+from ecoautoml.records.candidate import Candidate
+from ecoautoml.records.columns import SCORES
+from ecoautoml.records.progress import Action
+from ecoautoml.records.trial_result import (
+    InferenceMeasurement,
+    Probe,
+    TrialJob,
+    TrialResult,
+    TrialState,
+)
+from ecoautoml.runtimes import RUNTIMES, default_runtime
+from ecoautoml.runtimes.base import Runtime, TracedModel
+from ecoautoml.trial.evaluate import check_parity, network_logits, scores, session_logits
+from ecoautoml.trial.log import TrialLog
+from ecoautoml.trial.measure import measure_session
+from ecoautoml.trial.parts import Messenger, TrialParts, TrialStoppedError, model_folder
+from ecoautoml.trial.settings import settings_for
+from ecoautoml.trial.train import Trainer
+
+
+def run_trial(job: TrialJob, parts: TrialParts, messenger: Messenger) -> TrialResult:
+    """Run one trial and return its result, whatever happens inside.
+
+    Args:
+        job: What to run.
+        parts: What all trials share.
+        messenger: The way to the search: reports, and requests to stop.
+    """
+    torch.manual_seed(job.seed)
+    meters = parts.open_meters()
+    log = TrialLog(job, meters)
+    try:
+        return _steps(job, parts, messenger, log, meters)
+    except TrialStoppedError as stop:
+        is_pruned = stop.decision.action is Action.PRUNE
+        state = TrialState.PRUNED if is_pruned else TrialState.INTERRUPTED
+        return log.result(state, reason=stop.decision.reason)
+    except Exception as error:  # noqa: BLE001  (one trial's failure never ends a search)
+        return log.result(
+            TrialState.FAILED, reason=_reason(error), details=traceback.format_exc(limit=20)
+        )
+    finally:
+        meters.close()
+
+
+def _steps(
+    job: TrialJob, parts: TrialParts, messenger: Messenger, log: TrialLog, meters: MeterSet
+) -> TrialResult:
+    with log.line("probe"):
+        model = build_deployable(job.candidate, parts)
+        resolution = resolution_of(job.candidate, parts)
+        validation = parts.images.get("validation", resolution)
+        runtime = runtime_of(job.candidate, parts)
+        shape = (parts.config.measure.batch_size, parts.prepared.channels, resolution, resolution)
+        traced = runtime.trace(model.eval(), shape)
+        folder = model_folder(parts.models_folder, job.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"model{runtime.suffix}"
+        probe = job.probe or _probe(model, traced, runtime, file, validation, parts, meters)
+    costs = {**_costs(probe), **measured_costs(probe.inference)}
+    violated = _violations(parts, costs)
+    log.known.update(probe=probe, metrics=costs, constraints=violated)
+    if any(value > 0 for value in violated.values()):
+        return log.result(TrialState.INFEASIBLE, reason=_which(violated))
+    _tell(messenger, log, 0, costs)
+
+    _train(model, job, parts, messenger, log, validation, costs)
+
+    with log.line("export"):
+        traced.write(model, file)
+        save_checkpoint(folder, job.candidate, model, _about(parts, resolution))
+        session = runtime.load(file)
+    with session:
+        with log.line("evaluation"):
+            check_parity(session, model, validation)
+            logits = session_logits(session, validation)
+            final_scores = scores(logits, validation.labels.numpy(), _asked_scores(parts))
+        with log.line("measurement"):
+            inference = measure_session(
+                session, validation, meters, parts.config.measure, parts.target
+            )
+    metrics = {
+        **costs,
+        "size_bytes": float(file.stat().st_size),
+        **measured_costs(inference),
+        **final_scores,
+    }
+    training_energy_j = log.line_energy_j("training")
+    if training_energy_j is not None:
+        metrics["training_energy_j"] = training_energy_j
+    violated = _violations(parts, metrics)
+    is_feasible = all(value <= 0 for value in violated.values())
+    log.known.update(metrics=metrics, constraints=violated, inference=inference)
+    return log.result(
+        TrialState.COMPLETE if is_feasible else TrialState.INFEASIBLE,
+        reason=None if is_feasible else _which(violated),
+    )
+
+
+def _probe(
+    model: Deployable,
+    traced: TracedModel,
+    runtime: Runtime,
+    file: Path,
+    images: ImageTensors,
+    parts: TrialParts,
+    meters: MeterSet,
+) -> Probe:
+    """Measure the untrained model: energy, latency and size need no training."""
+    traced.write(model, file)
+    with runtime.load(file) as session:
+        inference = measure_session(session, images, meters, parts.config.measure, parts.target)
+    return Probe(
+        params=count_params(model),
+        macs=count_macs(model, (1, *images.images_nchw.shape[1:])),
+        size_bytes=file.stat().st_size,
+        inference=inference,
+    )
+
+
+def _train(
+    model: Deployable,
+    job: TrialJob,
+    parts: TrialParts,
+    messenger: Messenger,
+    log: TrialLog,
+    validation: ImageTensors,
+    costs: Mapping[str, float],
+) -> None:
+    """Train to the end, to a plateau, or until told to stop; ``model`` holds the result."""
+    images = parts.images.get("train", validation.images_nchw.shape[-1])
+    trainer = Trainer(
+        model,
+        settings_for(job.candidate, job.epochs),
+        parts.config.training,
+        images,
+        n_classes=len(parts.prepared.class_names),
+        device=parts.device,
+        seed=job.seed,
+    )
+    patience = parts.config.training.patience
+    best, best_epoch = -1.0, 0
+    labels = validation.labels.numpy()
+    for epoch in range(1, job.epochs + 1):
+        with log.line("training"):
+            trainer.run_epoch(epoch, messenger.check)
+        with log.line("validation"):
+            logits = network_logits(
+                trainer.trained_model, validation, parts.device, messenger.check
+            )
+            now = scores(logits, labels, _asked_scores(parts))
+        _tell(messenger, log, epoch, {**costs, **now, **_training_cost(log)})
+        if now["validation_accuracy"] > best:
+            best, best_epoch = now["validation_accuracy"], epoch
+        if patience is not None and epoch - best_epoch >= patience:
+            break
+    model.load_state_dict(trainer.trained_model.state_dict())
+    model.to(device="cpu" if parts.target == "cpu" else parts.target)
+    model.eval()
+
+
+def build_deployable(candidate: Candidate, parts: TrialParts) -> Deployable:
+    """Return the untrained network behind its normalisation."""
+    prepared = parts.prepared
+    network = build_network(
+        candidate, in_chans=prepared.channels, num_classes=len(prepared.class_names)
+    )
+    return Deployable(network, mean=prepared.mean, std=prepared.std)
+
+
+def resolution_of(candidate: Candidate, parts: TrialParts) -> int:
+    """Return the input side in pixels: the candidate's, else that of the data."""
+    value = candidate.architecture.get("resolution")
+    return parts.prepared.image_size if value is None else int(value)
+
+
+def runtime_of(candidate: Candidate, parts: TrialParts) -> Runtime:
+    """Return the candidate's runtime, else the default one of the target."""
+    name = candidate.runtime.get("runtime")
+    return RUNTIMES.get(str(name) if name else default_runtime(parts.target))()
+
+
+def measured_costs(inference: InferenceMeasurement) -> dict[str, float]:
+    """Return the metrics of a measurement; an unknown energy is left out."""
+    costs = {"latency_ms": inference.latency_ms}
+    if inference.energy_j is not None:
+        costs["inference_energy_j"] = inference.energy_j
+    return costs
+
+
+def _costs(probe: Probe) -> dict[str, float]:
+    return {
+        "params": float(probe.params),
+        "macs": float(probe.macs),
+        "size_bytes": float(probe.size_bytes),
+    }
+
+
+def _training_cost(log: TrialLog) -> dict[str, float]:
+    energy_j = log.line_energy_j("training")
+    return {} if energy_j is None else {"training_energy_j": energy_j}
+
+
+def _tell(messenger: Messenger, log: TrialLog, epoch: int, metrics: Mapping[str, float]) -> None:
+    decision = messenger.report(log.progress(epoch, metrics))
+    if decision.action is not Action.CONTINUE:
+        raise TrialStoppedError(decision)
+
+
+def _asked_scores(parts: TrialParts) -> list[str]:
+    """Return the scores among objectives and constraints."""
+    asked = {*parts.config.objectives, *(limit.metric for limit in _limits(parts))}
+    return [name for name in SCORES if name in asked]
+
+
+def _limits(parts: TrialParts) -> tuple[Constraint, ...]:
+    return parts.config.parsed_constraints
+
+
+def _violations(parts: TrialParts, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the relative violation of every constraint that can be judged by now."""
+    found = {limit.text: limit.violation(metrics) for limit in _limits(parts)}
+    return {text: value for text, value in found.items() if value is not None}
+
+
+def _which(violated: Mapping[str, float]) -> str:
+    parts = [f"{text} by {value:.1%}" for text, value in violated.items() if value > 0]
+    return "violates " + ", ".join(parts)
+
+
+def _about(parts: TrialParts, resolution: int) -> dict[str, object]:
+    prepared = parts.prepared
+    return {
+        "in_chans": prepared.channels,
+        "num_classes": len(prepared.class_names),
+        "class_names": list(prepared.class_names),
+        "mean": list(prepared.mean),
+        "std": list(prepared.std),
+        "resolution": resolution,
+    }
+
+
+def _reason(error: Exception) -> str:
+    """Return one sentence; running out of memory is named whatever raised it."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "bad_alloc" in text:
+        return f"out of memory: {text or type(error).__name__}"
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return f"out of GPU memory: {text}"
+    return f"{type(error).__name__}: {text}"[:500]

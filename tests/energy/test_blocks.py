@@ -1,0 +1,161 @@
+"""Measuring calls in blocks."""
+
+import random
+
+import pytest
+from energy_fakes import Board, FakeNvml, HandClock
+
+from ecoautoml.energy.blocks import half_width, measure_blocks
+from ecoautoml.energy.cpu_time import CpuTimeMeter
+from ecoautoml.energy.nvml import NvmlMeter
+from ecoautoml.energy.replay import ReplayMeter
+from ecoautoml.records.energy_reading import Provenance
+
+
+class Device:
+    """A board whose calls take time and energy on a clock moved by hand."""
+
+    def __init__(self, call_s=0.01, call_j=2.0, noise=0.0):
+        self.clock = HandClock()
+        self.board = Board("GPU-a")
+        self.meter = NvmlMeter(["GPU-a"], FakeNvml(self.board), self.clock)
+        self.call_s, self.call_j, self.noise = call_s, call_j, noise
+        self.numbers = []
+        self._random = random.Random(0)
+
+    def run_once(self, call):
+        self.numbers.append(call)
+        self.clock.time_s += self.call_s * (3 if call < 5 else 1)  # the first calls are slow
+        self.board.energy_mj += 1000 * self.call_j * (1 + self.noise * self._random.gauss(0, 1))
+
+    def measure(self, **kwargs):
+        options = {"precision": 0.05, "max_seconds": 60.0, "component": "gpu", "images_per_call": 4}
+        return measure_blocks(
+            self.run_once, meters=[self.meter], clock=self.clock, **(options | kwargs)
+        )
+
+
+def test_energy_is_per_image_and_latency_per_call():
+    measurement = Device().measure()
+    assert measurement.energy_j == pytest.approx(0.5, rel=1e-4)
+    assert measurement.latency_ms == pytest.approx(10.0)
+    assert measurement.latency_p95_ms == pytest.approx(10.0)
+    assert measurement.batch_size == 4
+    assert measurement.provenance is Provenance.MEASURED
+    assert measurement.is_precise
+    assert measurement.n_blocks == 5
+
+
+def test_calls_are_numbered_from_zero_without_gaps():
+    device = Device()
+    device.measure()
+    assert device.numbers == list(range(len(device.numbers)))
+
+
+def test_blocks_are_as_long_as_the_meter_needs():
+    """Under a second an NVML counter reads low: its step is about 0.1 s."""
+    device = Device()
+    device.measure()
+    warm_up = 10
+    assert len(device.numbers) >= warm_up + 5 * 100
+
+
+def test_the_interval_covers_the_truth_and_noise_takes_more_blocks():
+    measurement = Device(noise=1.0).measure(precision=0.04)
+    assert measurement.energy_low_j < 0.5 < measurement.energy_high_j
+    assert measurement.is_precise
+    assert measurement.n_blocks > 5
+
+
+def test_it_gives_up_after_twenty_blocks_and_says_so():
+    measurement = Device(noise=1.0).measure(precision=0.001)
+    assert measurement.n_blocks == 20
+    assert not measurement.is_precise
+
+
+def test_time_ends_it_with_what_is_there():
+    device = Device()
+    started_s = device.clock.now()
+    measurement = device.measure(max_seconds=3.0)
+    assert device.clock.now() - started_s <= 3.0 + 1.1
+    assert 1 <= measurement.n_blocks < 5
+    assert not measurement.is_precise
+
+
+def test_a_call_longer_than_the_time_is_made_twice_and_has_no_interval():
+    device = Device(call_s=10.0)
+    measurement = device.measure(max_seconds=3.0)
+    assert len(device.numbers) == 2
+    assert measurement.energy_j == pytest.approx(0.5)
+    assert measurement.energy_low_j is None
+    assert not measurement.is_precise
+
+
+def test_a_lost_meter_leaves_latency_known_and_energy_unknown():
+    device = Device()
+    device.board.lost = "GPU is lost"
+    measurement = device.measure()
+    assert measurement.energy_j is None
+    assert measurement.energy_low_j is None
+    assert measurement.provenance is None
+    assert measurement.latency_ms == pytest.approx(10.0)
+    assert measurement.n_blocks == 0
+    assert not measurement.is_precise
+
+
+def test_only_the_target_counts():
+    device = Device()
+    host = CpuTimeMeter(50.0, device.clock)
+    measurement = measure_blocks(
+        device.run_once,
+        meters=[device.meter, host],
+        clock=device.clock,
+        images_per_call=1,
+        precision=0.05,
+        max_seconds=60.0,
+        component="gpu",
+    )
+    assert measurement.energy_j == pytest.approx(2.0, rel=1e-4)
+    assert measurement.source == "nvml:NVIDIA H200"
+
+
+def test_every_call_is_synchronised_within_its_time():
+    device = Device()
+    measurement = device.measure(
+        synchronize=lambda: setattr(device.clock, "time_s", device.clock.time_s + 0.005)
+    )
+    assert measurement.latency_ms == pytest.approx(15.0)
+
+
+def test_a_clock_that_hardly_moves_cannot_keep_it_running():
+    meter = ReplayMeter([(1e-7 * i, 1.0 * i) for i in range(10)])
+    calls = []
+    measure_blocks(
+        calls.append,
+        meters=[meter],
+        clock=meter.clock,
+        images_per_call=1,
+        precision=0.5,
+        max_seconds=1e9,
+        component=None,
+    )
+    assert len(calls) < 2_000_000
+
+
+def test_an_error_of_the_call_comes_through():
+    with pytest.raises(ZeroDivisionError):
+        measure_blocks(
+            lambda call: 1 // 0,
+            meters=[],
+            clock=HandClock(),
+            images_per_call=1,
+            precision=0.05,
+            max_seconds=1.0,
+            component=None,
+        )
+
+
+def test_half_width_agrees_with_the_table():
+    """Student's t for 4 degrees of freedom is 2.776 at 95 %."""
+    assert half_width([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(2.776 * 0.5**0.5, rel=1e-3)
+    assert half_width([1.0]) is None
