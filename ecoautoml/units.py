@@ -25,7 +25,7 @@ def format_energy(energy_j: float | None) -> str:
 
 def format_bytes(size_bytes: float) -> str:
     """Return bytes for a human reader ("1.2 MB")."""
-    return _si(size_bytes, "B") if size_bytes >= 1 else "0 B"
+    return _si(size_bytes, "B")
 
 
 def format_duration(duration_s: float) -> str:
@@ -39,14 +39,10 @@ def format_duration(duration_s: float) -> str:
 
 
 def _si(value: float, unit: str) -> str:
-    for limit, factor, prefix in (
-        (1e-6, 1e9, "n"),
-        (1e-3, 1e6, "µ"),
-        (1.0, 1e3, "m"),
-        (1e3, 1.0, ""),
-        (1e6, 1e-3, "k"),
-        (1e9, 1e-6, "M"),
-    ):
-        if abs(value) < limit:
-            return f"{value * factor:.3g} {prefix}{unit}"
+    if value == 0:
+        return f"0 {unit}"
+    for factor, prefix in ((1e9, "n"), (1e6, "µ"), (1e3, "m"), (1.0, ""), (1e-3, "k"), (1e-6, "M")):
+        scaled = float(f"{value * factor:.3g}")  # rounded first, so that 999.9 becomes 1 k
+        if abs(scaled) < 1000:
+            return f"{scaled:.3g} {prefix}{unit}"
     return f"{value * 1e-9:.3g} G{unit}"

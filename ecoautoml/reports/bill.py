@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ecoautoml.carbon.grams import carbon_gco2e
 from ecoautoml.records.energy_reading import EnergyLine, Provenance, weakest
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports.summary import RunSummary
-from ecoautoml.units import JOULES_PER_KWH
 
 KINDS: dict[str, str] = {
     "useful": "finished trials",
@@ -91,7 +91,7 @@ def energy_bill(results: Iterable[TrialResult], summary: RunSummary) -> EnergyBi
         by_provenance=by_provenance,
         provenance=weakest(by_provenance),
         n_unknown_lines=sum(entry.line.energy_j is None for entry in entries),
-        carbon_gco2e=_carbon_gco2e(total_j, summary),
+        carbon_gco2e=carbon_gco2e(total_j, summary.carbon_intensity_gco2e_per_kwh, summary.pue),
     )
 
 
@@ -134,10 +134,3 @@ def _by_provenance(lines: Iterable[EnergyLine]) -> dict[Provenance, float]:
             kind = line.provenance or Provenance.ESTIMATED
             sums[kind] = sums.get(kind, 0.0) + line.energy_j
     return {kind: sums[kind] for kind in Provenance if kind in sums}
-
-
-def _carbon_gco2e(energy_j: float | None, summary: RunSummary) -> float | None:
-    intensity = summary.carbon_intensity_gco2e_per_kwh
-    if energy_j is None or intensity is None:
-        return None
-    return energy_j / JOULES_PER_KWH * intensity * (summary.pue or 1.0)
