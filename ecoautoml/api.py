@@ -24,7 +24,7 @@ from ecoautoml.executors.local import LocalExecutor
 from ecoautoml.executors.messages import LookAheadAt, ScoreOnTest, WorkerSetup
 from ecoautoml.records.energy_reading import EnergyLine
 from ecoautoml.result import SearchResult
-from ecoautoml.spaces.dimensions import SearchSpace
+from ecoautoml.spaces.dimensions import SearchSpace, with_choices
 from ecoautoml.spaces.load import load_space
 from ecoautoml.spaces.random import random_candidate
 from ecoautoml.strategies.pruners import make_pruner
@@ -145,7 +145,7 @@ def _space(
     config: SearchConfig, build_model: Callable[[dict[str, Any], int, int], nn.Module] | None
 ) -> SearchSpace:
     if build_model is None:
-        return load_space(config.space)
+        return _expanded(load_space(config.space))
     if not isinstance(config.space, Mapping):
         raise SpaceError("with build_model=, give the space as a mapping with its dimensions")
     module, name = build_model.__module__, build_model.__qualname__
@@ -157,6 +157,16 @@ def _space(
     architecture = {**config.space.get("architecture", {})}
     architecture.update(builder="python", function=f"{module}:{name}")
     return load_space({**config.space, "architecture": architecture})
+
+
+def _expanded(space: SearchSpace) -> SearchSpace:
+    """Return the space with patterns of timm names replaced by the names they stand for."""
+    if space.builder != "timm":
+        return space
+    from ecoautoml.models.zoo import expand_timm_names  # imports torch; other spaces need not wait
+
+    patterns = space.dimension("model").choices
+    return with_choices(space, "model", expand_timm_names(map(str, patterns)))
 
 
 def _executor(setup: WorkerSetup, opener: Callable[[], MeterSet]) -> LocalExecutor:

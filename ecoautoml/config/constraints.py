@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,13 +42,12 @@ class Constraint:
         metric, operator, number = match.groups()
         if metric not in METRICS:
             raise ValueError(f"no metric is called {metric!r}{suggest(metric, METRICS)}")
-        try:
-            limit = float(number.replace("_", ""))
-        except ValueError:
+        limit = _number(number)
+        if not math.isfinite(limit):
             raise ValueError(
                 f"{number!r} in {text!r} is not a number; give it bare, in the unit of the "
                 f"metric's name ({metric})"
-            ) from None
+            )
         return cls(text=text.strip(), metric=metric, operator=operator, limit=limit)
 
     @property
@@ -66,3 +66,11 @@ class Constraint:
         if self.operator == ">=":
             excess = -excess
         return excess / max(abs(self.limit), 1e-12)
+
+
+def _number(text: str) -> float:
+    """Return the number, NaN when it is none."""
+    try:
+        return float(text.replace("_", ""))
+    except ValueError:
+        return math.nan

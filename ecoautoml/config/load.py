@@ -13,6 +13,14 @@ from pydantic import BaseModel, ValidationError
 from ecoautoml.config.models import SearchConfig
 from ecoautoml.errors import ConfigError
 
+_PLAINER = {
+    "model_type": "expected keys and values",
+    "model_attributes_type": "expected a kind, or keys and values",
+    "tuple_type": "expected a list",
+    "path_type": "expected a path",
+}
+"""What was expected, by pydantic's type of error, where its own words name Python classes."""
+
 
 def load_config(
     source: str | Path | Mapping[str, Any] | SearchConfig, overrides: Iterable[str] = ()
@@ -116,7 +124,7 @@ def _describe_one(detail: Any, tree: Mapping[str, Any]) -> str:
         allowed = _split_expected(detail)
         shown = given.get("kind", given) if isinstance(given, Mapping) else given
         return f"'{where}' is {shown!r}{_hint(str(shown), allowed)}"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = _PLAINER.get(kind, detail["msg"].removeprefix("Value error, "))
     if kind == "value_error":
         return f"'{where}': {message}" if path else message
     shown = repr(given) if len(repr(given)) < 80 else type(given).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -381,6 +382,13 @@ class SearchConfig(Section):
             return {"kind": value}
         if isinstance(value, dict) and "kind" not in value:
             return {"kind": "auto" if "path" in value else "digits", **value}
+        return value
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _check_space(cls, value: Any) -> Any:
+        if not isinstance(value, str | Mapping):
+            raise ValueError(f"{value!r} is neither a name, nor a YAML file, nor a mapping")
         return value
 
     @field_validator("objectives", mode="after")

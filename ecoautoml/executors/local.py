@@ -200,7 +200,13 @@ class LocalExecutor(Executor):
         threads = "1" if self._setup.target == "cpu" else str(os.cpu_count() or 1)
         # passive waiting: spinning threads would burn joules while others measure
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        return Worker(self._setup, {**dict.fromkeys(names, threads), "OMP_WAIT_POLICY": "PASSIVE"})
+        environment = {
+            **dict.fromkeys(names, threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            # a user's own modules are found where the main process finds them
+            "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        }
+        return Worker(self._setup, environment)
 
     def _replace(self, worker: Worker) -> None:
         worker.kill()

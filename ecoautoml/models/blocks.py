@@ -8,7 +8,6 @@ it says. Module names are those of timm, so weights can be exchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from timm.layers.create_act import get_act_layer
 from timm.layers.norm_act import BatchNormAct2d
@@ -74,7 +73,6 @@ def stages(
         drop_path_rate=drop_path,
     )
     # Decoded afresh for each network: timm's builder empties what it is given.
-    blocks = decode_arch_def(arch_definition(architecture))  # type: ignore[no-untyped-call]
+    blocks = decode_arch_def(arch_definition(architecture))
     modules = builder(whole(architecture, "stem_width", least=1), blocks)
-    width: Any = builder.in_chs  # untyped there
-    return nn.Sequential(*modules), int(width)
+    return nn.Sequential(*modules), int(builder.in_chs)

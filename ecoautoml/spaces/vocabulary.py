@@ -91,17 +91,10 @@ ARCHITECTURES: Mapping[str, Mapping[str, Rule]] = {
 """Keys of ``architecture`` by builder, beside ``builder`` and ``stages``."""
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "mobilenet_v3": (
-        "resolution",
-        "stem_width",
-        "activation",
-        "final_width",
-        "head_width",
-        "stages",
-    ),
-    "efficientnet": ("resolution", "stem_width", "activation", "head_width", "stages"),
-    "timm": ("resolution", "model"),
-    "python": ("resolution", "function"),
+    "mobilenet_v3": ("stem_width", "activation", "final_width", "head_width", "stages"),
+    "efficientnet": ("stem_width", "activation", "head_width", "stages"),
+    "timm": ("model",),
+    "python": ("function",),
 }
 """Keys of ``architecture`` that cannot be left out, by builder."""
 
