@@ -90,9 +90,10 @@ def search(
     opener = partial(open_meters, config.measure.meter, target)
     meters = opener()
     about = environment(target, meters.explain, config.seed)
-    with RunFolder(config.run_folder).open(config, about, resume=resume) as run:
+    with RunFolder(config.run_folder).take(config, resume=resume) as run:
         with EnergyWindow(meters.meters, meters.clock) as preparing:
             prepared = prepare_data(config.data, run.data)
+        run.begin(config, about)
         listeners.on_data(prepared)
         ledger = Ledger(run.storage(config), config.name, config.objectives)
         setup = WorkerSetup(

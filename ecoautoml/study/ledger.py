@@ -28,7 +28,7 @@ from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
 from ecoautoml.strategies.samplers import derive_seed, make_sampler
 
-RESULT, CANDIDATE, MARK, EARLIER = "result", "candidate", "energy_mark", "interrupted_energy"
+RESULT, CANDIDATE, MARKS, OBJECTIVES = "result", "candidate", "energy_marks", "objectives"
 _RESULTS = TypeAdapter(TrialResult)
 _CANDIDATES = TypeAdapter(Candidate)
 _LINE = TypeAdapter(EnergyLine)
@@ -64,8 +64,7 @@ class Ledger:
             )
         except Exception as error:  # sqlalchemy and database drivers raise many classes
             raise RunError(f"the ledger {storage} cannot be opened: {error}") from error
-        if len(self._study.directions) != len(self.objectives):
-            raise RunError(f"the ledger {storage} was made for other objectives")
+        self._check_objectives(storage)
         self._results: dict[int, TrialResult] = {}
         self._numbers: dict[int, int] = {}
         self._interrupted: dict[int, EnergyLine] = {}
@@ -111,7 +110,7 @@ class Ledger:
             if RESULT in frozen.user_attrs:
                 self._tell(_RESULTS.validate_json(frozen.user_attrs[RESULT]))
                 continue
-            self._keep_mark(frozen)
+            self._set_marks(frozen.number, None)
             trial = self._reopen(frozen.number, config, seed)
             proposals.append(self._propose(trial, space, config, seed))
         return proposals
@@ -133,30 +132,40 @@ class Ledger:
             provenance=None if mark.provenance is None else Provenance(mark.provenance),
             source=mark.source,
         )
-        self._set(mark.trial, MARK, _LINE.dump_python(line, mode="json"))
+        self._set_marks(mark.trial, line)
 
     def record(self, result: TrialResult) -> None:
         """Write down a finished trial, once; an interrupted one only leaves its joules."""
         if result.state is TrialState.INTERRUPTED:
             line = joined("interrupted", result.energy)
-            self._set(result.number, MARK, _LINE.dump_python(line, mode="json"))
-            earlier = self._interrupted.get(result.number)
-            attempts = [line] if earlier is None else [earlier, line]
+            attempts = [*self._attempts(result.number), line]
             self._interrupted[result.number] = joined("interrupted", attempts)
+            self._set_marks(result.number, None)
             return
         self._set(result.number, RESULT, _RESULTS.dump_json(result).decode())
         self._tell(result)
 
     # --- inside -------------------------------------------------------------------------------
 
+    def _check_objectives(self, storage: str) -> None:
+        """Refuse a study made for other objectives; Optuna itself would take any."""
+        known = self.attribute(OBJECTIVES)
+        if known is None:
+            self.set_attribute(OBJECTIVES, list(self.objectives))
+        elif tuple(known) != self.objectives:
+            raise RunError(
+                f"the ledger {storage} was made for other objectives: {', '.join(known)}"
+            )
+
     def _read(self, trial: optuna.trial.FrozenTrial) -> None:
         """Take one stored trial into memory."""
         self._numbers[trial.number] = trial._trial_id
-        attempts = [_LINE.validate_python(line) for line in trial.user_attrs.get(EARLIER, [])]
         if trial.state.is_finished() and RESULT in trial.user_attrs:
             self._results[trial.number] = _RESULTS.validate_json(trial.user_attrs[RESULT])
-        elif MARK in trial.user_attrs and RESULT not in trial.user_attrs:
-            attempts.append(_LINE.validate_python(trial.user_attrs[MARK]))
+        marks = trial.user_attrs.get(MARKS, {"earlier": None, "now": None})
+        # the last attempt's joules are part of its result, when it came to one
+        names = ["earlier"] if RESULT in trial.user_attrs else ["earlier", "now"]
+        attempts = [_LINE.validate_python(marks[name]) for name in names if marks[name]]
         if attempts:
             self._interrupted[trial.number] = joined("interrupted", attempts)
 
@@ -196,13 +205,15 @@ class Ledger:
         self._study.sampler = make_sampler(config, derive_seed(seed, number, "trial"))
         return Trial(self._study, self._numbers[number])
 
-    def _keep_mark(self, frozen: optuna.trial.FrozenTrial) -> None:
-        """Move the last mark of an interrupted attempt to its earlier attempts."""
-        if MARK not in frozen.user_attrs:
-            return
-        earlier = [*frozen.user_attrs.get(EARLIER, []), frozen.user_attrs[MARK]]
-        self._set(frozen.number, EARLIER, earlier)
-        self._set(frozen.number, MARK, {**frozen.user_attrs[MARK], "energy_j": None})
+    def _attempts(self, number: int) -> list[EnergyLine]:
+        """Return the joules of earlier, interrupted attempts, as no or one line."""
+        return [self._interrupted[number]] if number in self._interrupted else []
+
+    def _set_marks(self, number: int, now: EnergyLine | None) -> None:
+        """Write down the joules of earlier attempts and of the present one, in one statement."""
+        earlier = [_LINE.dump_python(line, mode="json") for line in self._attempts(number)]
+        present = None if now is None else _LINE.dump_python(now, mode="json")
+        self._set(number, MARKS, {"earlier": earlier[0] if earlier else None, "now": present})
 
     def _set(self, number: int, name: str, value: Any) -> None:
         self._study._storage.set_trial_user_attr(self._numbers[number], name, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -29,6 +30,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: IO[str] | None = None
+        self._is_new = False
 
     @property
     def models(self) -> Path:
@@ -58,8 +60,8 @@ class RunFolder:
         """Return the storage URL of the ledger."""
         return config.storage or f"sqlite:///{(self.path / LEDGER_FILE).resolve()}"
 
-    def open(self, config: SearchConfig, environment: dict[str, Any], *, resume: bool) -> Self:
-        """Take the folder for a search.
+    def take(self, config: SearchConfig, *, resume: bool) -> Self:
+        """Take the folder for a search, which writes nothing but its lock.
 
         Raises:
             RunError: It holds a run and ``resume`` is False, is in use, or was made with another
@@ -72,18 +74,26 @@ class RunFolder:
             )
         if self.exists():
             self._check_same(config)
+        self._is_new = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         self._take_lock()
-        tree = config.model_dump(mode="json")
-        (self.path / CONFIG_FILE).write_text(yaml.safe_dump(tree, sort_keys=False))
-        (self.path / ENVIRONMENT_FILE).write_text(json.dumps(environment, indent=2))
         return self
 
+    def begin(self, config: SearchConfig, environment: dict[str, Any]) -> None:
+        """Write down what the run is made with; from here on it can be resumed."""
+        tree = config.model_dump(mode="json")
+        (self.path / ENVIRONMENT_FILE).write_text(json.dumps(environment, indent=2))
+        (self.path / CONFIG_FILE).write_text(yaml.safe_dump(tree, sort_keys=False))
+        self._is_new = False
+
     def close(self) -> None:
-        """Give the folder back."""
+        """Give the folder back; one in which nothing was begun is removed."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+        if self._is_new:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self._is_new = False
 
     def __enter__(self) -> Self:
         return self

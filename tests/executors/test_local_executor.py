@@ -82,9 +82,7 @@ def make_executor(tmp_path_factory):
             memory_bytes=round(memory_gb * 1e9),
         )
         opener = partial(open_meters, config.measure.meter, "cpu")
-        return LocalExecutor(
-            setup, workers=workers, time_limit_s=time_limit_s, open_meters=opener
-        )
+        return LocalExecutor(setup, workers=workers, time_limit_s=time_limit_s, open_meters=opener)
 
     return make
 
@@ -145,7 +143,9 @@ def test_running_trials_are_marked_and_interrupted_on_request(make_executor):
     assert script.results[0].state is TrialState.INTERRUPTED
     assert script.results[0].energy_j >= script.marks[-1].energy_j > script.marks[0].energy_j
     assert 1 not in script.results  # nothing new is started
-    gaps = [b.duration_s - a.duration_s for a, b in zip(script.marks, script.marks[1:], strict=False)]
+    gaps = [
+        b.duration_s - a.duration_s for a, b in zip(script.marks, script.marks[1:], strict=False)
+    ]
     assert max(gaps) < 5
 
 
