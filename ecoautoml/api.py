@@ -19,7 +19,7 @@ from ecoautoml.data.prepared import PreparedData
 from ecoautoml.energy.select import MeterSet, open_meters
 from ecoautoml.energy.target import open_driver_meter, resolve_target
 from ecoautoml.energy.window import EnergyWindow
-from ecoautoml.errors import SpaceError
+from ecoautoml.errors import RunError, SpaceError
 from ecoautoml.executors.local import LocalExecutor
 from ecoautoml.executors.messages import LookAheadAt, ScoreOnTest, WorkerSetup
 from ecoautoml.records.energy_reading import EnergyLine
@@ -93,9 +93,9 @@ def search(
     with RunFolder(config.run_folder).take(config, resume=resume) as run:
         with EnergyWindow(meters.meters, meters.clock) as preparing:
             prepared = prepare_data(config.data, run.data)
+        ledger = _ledger(config, run, resume=resume)
         run.begin(config, about)
         listeners.on_data(prepared)
-        ledger = Ledger(run.storage(config), config.name, config.objectives)
         setup = WorkerSetup(
             config=config,
             prepared=prepared,
@@ -158,6 +158,16 @@ def _space(
     architecture = {**config.space.get("architecture", {})}
     architecture.update(builder="python", function=f"{module}:{name}")
     return load_space({**config.space, "architecture": architecture})
+
+
+def _ledger(config: SearchConfig, run: RunFolder, *, resume: bool) -> Ledger:
+    ledger = Ledger(run.storage(config), config.name, config.objectives)
+    if ledger.has_trials and not resume:
+        raise RunError(
+            f"{config.storage} already holds a study called {config.name}; add --resume to go on "
+            "with it, or --set name=OTHER to begin another"
+        )
+    return ledger
 
 
 def _expanded(space: SearchSpace) -> SearchSpace:

@@ -96,9 +96,10 @@ class SearchResult:
     @property
     def pruner_check(self) -> PrunerCheck | None:
         """Return what a shadowing pruner would have done; None when there was none."""
-        numbers = {r.number for r in self._results if r.would_have_stopped is not None}
-        if not getattr(self.config.pruner, "shadow", False):
+        pruner = self.config.pruner
+        if pruner.kind != "dominance" or not pruner.shadow:
             return None
+        numbers = {r.number for r in self._results if r.would_have_stopped is not None}
         return PrunerCheck(len(numbers), len(numbers & set(self.front["trial"])))
 
     @property

@@ -73,6 +73,11 @@ class Ledger:
 
     # --- reading ------------------------------------------------------------------------------
 
+    @property
+    def has_trials(self) -> bool:
+        """Return whether any trial was ever proposed."""
+        return bool(self._numbers)
+
     def results(self) -> list[TrialResult]:
         """Return the results of all finished trials, by number."""
         return [self._results[number] for number in sorted(self._results)]
@@ -110,6 +115,7 @@ class Ledger:
             if RESULT in frozen.user_attrs:
                 self._tell(_RESULTS.validate_json(frozen.user_attrs[RESULT]))
                 continue
+            self._read(frozen)  # this session's marks, if it has made any
             self._set_marks(frozen.number, None)
             trial = self._reopen(frozen.number, config, seed)
             proposals.append(self._propose(trial, space, config, seed))

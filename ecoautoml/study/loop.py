@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ecoautoml.config.models import SearchConfig
+from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_energy_j, weakest
 from ecoautoml.records.progress import CONTINUE, Action, Decision, EnergyMark, Progress
 from ecoautoml.records.trial_result import Probe, TrialJob, TrialResult, TrialState
@@ -77,6 +78,8 @@ class SearchLoop:
     earlier: Spent
     _started_s: float = field(default_factory=time.monotonic)
     _curves: dict[int, list[Progress]] = field(default_factory=dict)
+    _running: dict[int, Candidate] = field(default_factory=dict)
+    _waiting: list[Proposal] = field(default_factory=list)
     _marks: dict[int, EnergyMark] = field(default_factory=dict)
     _would_have_stopped: dict[int, int] = field(default_factory=dict)
     _requeued: list[Proposal] = field(default_factory=list)
@@ -96,9 +99,12 @@ class SearchLoop:
         while self._requeued or has_trials_left(self.config.budget, self.spent()):
             proposal = self._next()
             before = self._same_as(proposal)
-            if before is None:
+            if before is not None:
+                self._reuse(proposal, before)
+            elif self._is_running(proposal):
+                self._waiting.append(proposal)
+            else:
                 return self._start(proposal)
-            self._reuse(proposal, before)
             repeats += 1
             if repeats >= MAX_REPEATS:
                 self._notify("the space is exhausted: every proposal has been run before")
@@ -114,7 +120,8 @@ class SearchLoop:
         if stop is not None:
             return stop
         decision = self.pruner.decide(curve, self.ledger.results())
-        if decision.action is Action.PRUNE and getattr(self.config.pruner, "shadow", False):
+        pruner = self.config.pruner
+        if decision.action is Action.PRUNE and pruner.kind == "dominance" and pruner.shadow:
             self._would_have_stopped.setdefault(progress.trial, progress.epoch)
             return CONTINUE
         return decision
@@ -122,12 +129,14 @@ class SearchLoop:
     def tell(self, result: TrialResult) -> None:
         """Write down a result."""
         self._curves.pop(result.number, None)
+        self._running.pop(result.number, None)
         self._marks.pop(result.number, None)
         epoch = self._would_have_stopped.pop(result.number, None)
         result = replace(result, would_have_stopped=epoch)
         self.ledger.record(result)
         self._write_session()
         self._notify(_describe(result))
+        self._reuse_waiting(result)
 
     def mark(self, mark: EnergyMark) -> None:
         """Write down the joules of a running trial so far."""
@@ -175,8 +184,23 @@ class SearchLoop:
                 return result
         return None
 
+    def _is_running(self, proposal: Proposal) -> bool:
+        key = proposal.candidate.key()
+        return any(candidate.key() == key for candidate in self._running.values())
+
+    def _reuse_waiting(self, result: TrialResult) -> None:
+        """Give a result to the proposals that waited for it; an interrupted one has none."""
+        if result.state is TrialState.INTERRUPTED:
+            return
+        key = result.candidate.key()
+        same = [proposal for proposal in self._waiting if proposal.candidate.key() == key]
+        self._waiting = [proposal for proposal in self._waiting if proposal not in same]
+        for proposal in same:
+            self._reuse(proposal, result)
+
     def _start(self, proposal: Proposal) -> TrialJob:
         self._curves[proposal.number] = []
+        self._running[proposal.number] = proposal.candidate
         return TrialJob(
             number=proposal.number,
             candidate=proposal.candidate,
@@ -221,11 +245,8 @@ class SearchLoop:
             )
             for mark in self._marks.values()
         ]
-        return [*finished, *running, *self._interrupted(), *self.overhead()]
-
-    def _interrupted(self) -> list[EnergyLine]:
-        lines = self.ledger.interrupted_energy()
-        return [line for number, line in lines.items() if number not in self._marks]
+        interrupted = self.ledger.interrupted_energy().values()  # attempts before those running
+        return [*finished, *running, *interrupted, *self.overhead()]
 
     def _write_session(self) -> None:
         self._session_written_s = time.monotonic()

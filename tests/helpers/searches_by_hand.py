@@ -1,0 +1,114 @@
+"""Searches driven by hand: a small conditional space, and results that need no training."""
+
+from pydantic import TypeAdapter
+
+from ecoautoml.config.models import SamplerConfig
+from ecoautoml.records.energy_reading import EnergyLine, Provenance
+from ecoautoml.records.progress import EnergyMark
+from ecoautoml.records.trial_result import TrialResult, TrialState
+from ecoautoml.spaces.load import load_space
+from ecoautoml.study.ledger import Ledger
+
+TWO = ("validation_accuracy", "inference_energy_j")
+THREE = ("validation_accuracy", "inference_energy_j", "params")
+LIMIT = "params <= 20"
+
+_SAMPLERS = TypeAdapter(SamplerConfig)
+_QUICK = {
+    "tpe": {"n_startup_trials": 4},
+    "gp": {"n_startup_trials": 4},
+    "nsga2": {"population_size": 3},
+}
+
+
+def sampler(kind):
+    """Return a sampler's configuration with a short random beginning."""
+    return _SAMPLERS.validate_python({"kind": kind, **_QUICK.get(kind, {})})
+
+
+def conditional_space():
+    """Return a space with every kind of dimension, one of them conditional."""
+    return load_space(
+        {
+            "architecture": {
+                "builder": "python",
+                "function": "nowhere:build",
+                "width": {"low": 4, "high": 32, "step": 4},
+                "kernel": [3, 5, 7],
+                "activation": ["relu", "silu"],
+            },
+            "hyperparameters": {
+                "optimizer": ["sgd", "adamw"],
+                "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+                "momentum": {"low": 0.5, "high": 0.95, "when": {"optimizer": ["sgd"]}},
+                "mixup": [0, 0.2],
+                "epochs": 3,
+            },
+        }
+    )
+
+
+def open_ledger(folder, objectives=TWO, name="ledger.db"):
+    return Ledger(f"sqlite:///{folder / name}", "test", objectives)
+
+
+def outcome(proposal, *, limit=None):
+    """Return what a made-up training of a candidate gives: wide is good, and dear."""
+    values = proposal.candidate.parameters()
+    width, kernel = values["width"], values["kernel"]
+    accuracy = 0.9 - 1 / width + 0.01 * kernel - 0.1 * abs(values["learning_rate"] - 0.01)
+    params = width + kernel * kernel
+    violation = None if limit is None else params / limit - 1
+    return TrialResult(
+        number=proposal.number,
+        state=TrialState.INFEASIBLE if violation and violation > 0 else TrialState.COMPLETE,
+        candidate=proposal.candidate,
+        metrics={
+            "validation_accuracy": accuracy,
+            "inference_energy_j": 1e-6 * params,
+            "params": float(params),
+        },
+        constraints={} if violation is None else {LIMIT: violation},
+    )
+
+
+def run_trials(ledger, count, kind, *, seed=0, limit=None):
+    """Run whole trials one after the other and return their candidates."""
+    space, config, candidates = conditional_space(), sampler(kind), []
+    for _ in range(count):
+        proposal = ledger.propose(space, config, seed)
+        ledger.record(outcome(proposal, limit=limit))
+        candidates.append(proposal.candidate)
+    return candidates
+
+
+def mark(number, energy_j, *, duration_s=1.0):
+    return EnergyMark(
+        trial=number,
+        energy_j=energy_j,
+        provenance=None if energy_j is None else "estimated",
+        duration_s=duration_s,
+        source="cpu_time",
+    )
+
+
+def line(name, energy_j, *, duration_s=1.0, provenance=Provenance.ESTIMATED):
+    return EnergyLine(
+        line=name,
+        energy_j=energy_j,
+        duration_s=duration_s,
+        provenance=provenance,
+        source="cpu_time",
+    )
+
+
+class BreaksOff(tuple):
+    """Parameters of a space; the process "dies" after as many of them as ``count`` says."""
+
+    count = 0
+
+    def __iter__(self):
+        for index, parameter in enumerate(tuple.__iter__(self)):
+            if index == self.count:
+                raise KeyboardInterrupt
+            yield parameter
