@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +16,11 @@ from ecoautoml.config.models import SearchConfig
 from ecoautoml.data.prepare import prepare_data
 from ecoautoml.data.prepared import PreparedData
 from ecoautoml.energy.select import MeterSet, open_meters
-from ecoautoml.energy.target import open_driver_meter, resolve_target
+from ecoautoml.energy.target import resolve_target
 from ecoautoml.energy.window import EnergyWindow
 from ecoautoml.errors import RunError, SpaceError
 from ecoautoml.executors.local import LocalExecutor
 from ecoautoml.executors.messages import LookAheadAt, ScoreOnTest, WorkerSetup
-from ecoautoml.records.energy_reading import EnergyLine
 from ecoautoml.result import SearchResult
 from ecoautoml.spaces.dimensions import SearchSpace, with_choices
 from ecoautoml.spaces.load import load_space
@@ -30,20 +28,20 @@ from ecoautoml.spaces.random import random_candidate
 from ecoautoml.strategies.pruners import make_pruner
 from ecoautoml.strategies.samplers import derive_seed
 from ecoautoml.study.budget import Spent
-from ecoautoml.study.environment import environment, memory_bytes
+from ecoautoml.study.environment import environment, memory_bytes, usable_cores
 from ecoautoml.study.forecast import Forecast, forecast
 from ecoautoml.study.keep import discard_models, front_numbers
 from ecoautoml.study.ledger import Ledger
 from ecoautoml.study.loop import Observer, SearchLoop, Snapshot
 from ecoautoml.study.run_folder import RunFolder
+from ecoautoml.study.session import Session
 from ecoautoml.trial.settings import epochs_for
+from ecoautoml.units import BYTES_PER_GB
 
 if TYPE_CHECKING:
     from torch import nn
 
 LOOK_AHEAD_CANDIDATES = 2
-MARKS_ARE_AT_MOST_APART_S = 2.5
-"""What an unclean end can leave unexplained, per running trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,57 +87,30 @@ def search(
     target = resolve_target(config.measure.target)
     opener = partial(open_meters, config.measure.meter, target)
     meters = opener()
-    about = environment(target, meters.explain, config.seed)
     with RunFolder(config.run_folder).take(config, resume=resume) as run:
         with EnergyWindow(meters.meters, meters.clock) as preparing:
             prepared = prepare_data(config.data, run.data)
-        ledger = _ledger(config, run, resume=resume)
-        run.begin(config, about)
         listeners.on_data(prepared)
-        setup = WorkerSetup(
-            config=config,
-            prepared=prepared,
-            target=target,
-            models_folder=run.models,
-            memory_bytes=_memory_limit(config, target),
-        )
-        bill = SessionBill(ledger, preparing.line("preparing data"), config)
-        with _executor(setup, opener) as executor:
-            bill.executor = executor
-            is_interrupted = _run(config, space, ledger, executor, bill, run, listeners)
-            _score_front(config, ledger, executor, bill)
-        bill.close()
+        ledger = _ledger(config, run, resume=resume)
+        setup = _setup(config, space, prepared, target, run)
+        with _interrupts() as should_interrupt, _executor(setup, opener) as executor:
+            executor.start()
+            session = Session(ledger, config.measure.meter, executor.overhead)
+            session.add(preparing.line("preparing data"))
+            session.begin(prepared)
+            run.begin(config, environment(target, meters.explain, config.seed))
+            if not ledger.results():
+                _look_ahead(config, space, executor, session, listeners)
+            loop = _loop(config, space, ledger, session, run, listeners, should_interrupt)
+            executor.run(loop)
+            loop.close()
+            _score_front(config, ledger, executor, session)
+            session.end()
+            is_interrupted = should_interrupt()
+        meters.close()
         result = SearchResult.from_ledger(run.path, config, ledger, is_interrupted=is_interrupted)
         result.write()
-    meters.close()
     return result
-
-
-class SessionBill:
-    """Joules of a session that belong to no trial: earlier sessions', and this one's so far."""
-
-    def __init__(self, ledger: Ledger, preparing: EnergyLine, config: SearchConfig) -> None:
-        self._ledger = ledger
-        self._earlier = ledger.lines("overhead")
-        self._lines = [preparing]
-        self._meters = open_driver_meter(config.measure.meter)
-        self._driver = EnergyWindow(self._meters.meters, self._meters.clock)
-        self._driver.__enter__()  # stays open: it is read while the search runs
-        self.executor: LocalExecutor | None = None
-
-    def add(self, line: EnergyLine) -> None:
-        """Add a line."""
-        self._lines.append(line)
-
-    def lines(self) -> tuple[EnergyLine, ...]:
-        """Return all lines."""
-        workers = () if self.executor is None else self.executor.overhead()
-        return (*self._earlier, *self._lines, *workers, self._driver.line("choosing and recording"))
-
-    def close(self) -> None:
-        """Write the lines into the ledger."""
-        self._ledger.set_lines("overhead", self.lines())
-        self._meters.close()
 
 
 def _space(
@@ -161,7 +132,7 @@ def _space(
 
 
 def _ledger(config: SearchConfig, run: RunFolder, *, resume: bool) -> Ledger:
-    ledger = Ledger(run.storage(config), config.name, config.objectives)
+    ledger = Ledger(run.storage(config), config.name, config.objectives, config.constraints)
     if ledger.has_trials and not resume:
         raise RunError(
             f"{config.storage} already holds a study called {config.name}; add --resume to go on "
@@ -180,94 +151,87 @@ def _expanded(space: SearchSpace) -> SearchSpace:
     return with_choices(space, "model", expand_timm_names(map(str, patterns)))
 
 
+def _setup(
+    config: SearchConfig, space: SearchSpace, prepared: PreparedData, target: str, run: RunFolder
+) -> WorkerSetup:
+    runtime = space.dimension("runtime")
+    return WorkerSetup(
+        config=config,
+        prepared=prepared,
+        target=target,
+        runtimes=tuple(str(name) for name in runtime.choices),
+        models_folder=run.models,
+        memory_bytes=_memory_limit(config, target),
+    )
+
+
 def _executor(setup: WorkerSetup, opener: Callable[[], MeterSet]) -> LocalExecutor:
-    asked = setup.config.executor
     return LocalExecutor(
         setup,
-        workers=asked.workers or _default_workers(setup.target),
-        time_limit_s=asked.trial_time_limit_s,
+        workers=_workers(setup.config, setup.target),
+        time_limit_s=setup.config.executor.trial_time_limit_s,
         open_meters=opener,
     )
 
 
-def _default_workers(target: str) -> int:
-    return len(os.sched_getaffinity(0)) if target == "cpu" else 1
+def _workers(config: SearchConfig, target: str) -> int:
+    return config.executor.workers or (usable_cores() if target == "cpu" else 1)
 
 
 def _memory_limit(config: SearchConfig, target: str) -> int | None:
-    if config.executor.memory_gb is not None:
-        return round(config.executor.memory_gb * 1e9)
     if target != "cpu":
         return None  # a GPU's driver maps far more than it uses
-    workers = config.executor.workers or _default_workers(target)
-    return round(memory_bytes() * 0.9 / workers)
+    if config.executor.memory_gb is not None:
+        return round(config.executor.memory_gb * BYTES_PER_GB)
+    return round(memory_bytes() * 0.9 / _workers(config, target))
 
 
-def _run(
+def _loop(
     config: SearchConfig,
     space: SearchSpace,
     ledger: Ledger,
-    executor: LocalExecutor,
-    bill: SessionBill,
+    session: Session,
     run: RunFolder,
     listeners: Listeners,
-) -> bool:
-    """Run trials; return whether the user ended it."""
-    _note_unclean_end(ledger)
-    ledger.set_attribute("is_open", True)
-    with _interrupts() as should_interrupt:
-        if not ledger.results():
-            _look_ahead(config, space, executor, bill, listeners)
+    should_interrupt: Callable[[], bool],
+) -> SearchLoop:
+    def observe(snapshot: Snapshot) -> None:
+        if snapshot.event is not None:
+            discard_models(run.models, snapshot.results, config.objectives, config.keep_models)
+        listeners.on_snapshot(snapshot)
 
-        def observe(snapshot: Snapshot) -> None:
-            if snapshot.event is not None:
-                discard_models(run.models, snapshot.results, config.objectives, config.keep_models)
-            listeners.on_snapshot(snapshot)
-
-        loop = SearchLoop(
-            config=config,
-            space=space,
-            ledger=ledger,
-            pruner=make_pruner(config.pruner, config.objectives),
-            epochs_for=lambda proposal: epochs_for(proposal.candidate, config.training),
-            overhead=bill.lines,
-            observer=observe,
-            should_interrupt=should_interrupt,
-            earlier=Spent(
-                trials=0, elapsed_s=float(ledger.attribute("elapsed_s") or 0.0), energy_j=None
-            ),
-        )
-        executor.run(loop)
-        loop.close()
-        ledger.set_attribute("is_open", False)
-        return should_interrupt()
-
-
-def _note_unclean_end(ledger: Ledger) -> None:
-    """Write down what a killed session may have left off the bill."""
-    if ledger.attribute("is_open"):
-        before_s = float(ledger.attribute("unexplained_s") or 0.0)
-        ledger.set_attribute("unexplained_s", before_s + MARKS_ARE_AT_MOST_APART_S)
+    elapsed_s = float(ledger.attribute("elapsed_s") or 0.0)
+    return SearchLoop(
+        config=config,
+        space=space,
+        ledger=ledger,
+        pruner=make_pruner(config.pruner, config.objectives),
+        epochs_for=lambda proposal: epochs_for(proposal.candidate, config.training),
+        overhead=session.overhead,
+        observer=observe,
+        should_interrupt=should_interrupt,
+        earlier=Spent(trials=0, elapsed_s=elapsed_s, energy_j=None),
+    )
 
 
 def _look_ahead(
     config: SearchConfig,
     space: SearchSpace,
     executor: LocalExecutor,
-    bill: SessionBill,
+    session: Session,
     listeners: Listeners,
 ) -> None:
     """Try a few random candidates, and tell what the search will take."""
     seeds = [derive_seed(config.seed, "look ahead", i) for i in range(LOOK_AHEAD_CANDIDATES)]
     candidates = tuple(random_candidate(space, seed) for seed in seeds)
     seen = executor.call(LookAheadAt(candidates=candidates))
-    bill.add(seen.energy)
-    workers = config.executor.workers or _default_workers("cpu")
-    listeners.on_forecast(forecast(config.budget, seen.trial_s, seen.trial_energy_j, workers))
+    session.add(seen.energy)
+    at_once = _workers(config, resolve_target(config.measure.target))
+    listeners.on_forecast(forecast(config.budget, seen.trial_s, seen.trial_energy_j, at_once))
 
 
 def _score_front(
-    config: SearchConfig, ledger: Ledger, executor: LocalExecutor, bill: SessionBill
+    config: SearchConfig, ledger: Ledger, executor: LocalExecutor, session: Session
 ) -> None:
     """Score the models of the front on the test split, those not scored before."""
     known: dict[str, float] = ledger.attribute("test_scores") or {}
@@ -279,7 +243,7 @@ def _score_front(
     }
     if candidates:
         answer = executor.call(ScoreOnTest(candidates=candidates))
-        bill.add(answer.energy)
+        session.add(answer.energy)
         fresh = {str(number): score for number, score in answer.accuracy.items()}
         ledger.set_attribute("test_scores", {**known, **fresh})
 

@@ -189,9 +189,9 @@ class DominancePruner(Section):
     """Stops a trial once a cheaper finished model has a score it cannot plausibly reach."""
 
     kind: Literal["dominance"] = "dominance"
-    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of a trial's epochs during which it is never stopped."""
-    min_curves: Annotated[int, Field(ge=1)] = 3
+    min_curves: Annotated[int, Field(ge=1)] = 4
     """Finished learning curves needed before anything is stopped."""
     margin: Annotated[float, Field(ge=0, le=1)] = 0.002
     """How far the optimistic forecast may stay below the rival's score without a stop."""
@@ -216,13 +216,13 @@ class TrainingConfig(Section):
     """How every trial is trained, beside what the space searches."""
 
     epochs: PositiveInt | None = None
-    """Epochs of every trial; None: the space's ``epochs``."""
+    """Epochs of every trial; None: the space's ``epochs``, or 5 when it has none."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of training; auto: bf16 on a GPU that has it, else fp32."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = 5.0
     """Largest norm of the gradient; None: no clipping."""
     patience: Annotated[int, Field(ge=1)] | None = 8
-    """Epochs without a better validation score after which a trial ends; None: never."""
+    """Epochs without a better validation accuracy after which a trial ends; None: never."""
     class_weights: Literal["auto", "balanced", "none"] = "auto"
     """Weights of the loss by class; auto: balanced when the largest class has over 1.5 times the
     images of the smallest."""
@@ -234,7 +234,8 @@ class Budget(Section):
     trials: PositiveInt | None = None
     """Trials, reused ones not counted; 20 when no limit is given at all."""
     hours: Annotated[float, Field(gt=0)] | None = None
-    """Hours of search, over all sessions of a resumed run."""
+    """Hours of search, over all sessions of a resumed run; preparing the data, the look ahead and
+    scoring the final front on the test images come on top."""
     energy_wh: Annotated[float, Field(gt=0)] | None = None
     """Watt-hours, everything counted."""
     carbon_g: Annotated[float, Field(gt=0)] | None = None
@@ -255,7 +256,7 @@ class LocalExecutor(Section):
     workers: PositiveInt | None = None
     """Worker processes, one thread each on a CPU; None: the cores, or 1 on a GPU."""
     memory_gb: Annotated[float, Field(gt=0)] | None = None
-    """Memory a worker may use; None: its share of 90 % of the machine's."""
+    """Memory a worker may use; None: its share of 90 % of the machine's. Not limited on a GPU."""
     trial_time_limit_s: Annotated[float, Field(gt=0)] = 3600.0
     """Seconds after which a trial is ended and recorded as failed."""
 

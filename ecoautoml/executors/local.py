@@ -141,9 +141,17 @@ class LocalExecutor(Executor):
         self._overhead: list[EnergyLine] = []
         self._marked_s = 0.0
 
+    def start(self) -> None:
+        """Start all workers, so that what is wrong with them shows before anything is begun.
+
+        Raises:
+            EcoAutoMLError: A worker cannot be set up.
+        """
+        self._ensure_workers(self._n_workers)
+
     def run(self, driver: Driver) -> None:
         """Run trials until the driver has no more, or stops."""
-        self._ensure_workers(self._n_workers)
+        self.start()
         is_exhausted = False
         while True:
             stop = driver.stop()

@@ -20,6 +20,7 @@ class WorkerSetup:
         config: The search's configuration.
         prepared: The images on disk.
         target: Device models are measured on, resolved: "cpu" or "cuda:N".
+        runtimes: Runtimes the space may name; a worker refuses to start when one cannot run here.
         models_folder: Where trained models are written.
         memory_bytes: Memory the worker may use; None: no limit is set.
     """
@@ -27,6 +28,7 @@ class WorkerSetup:
     config: SearchConfig
     prepared: PreparedData
     target: str
+    runtimes: tuple[str, ...]
     models_folder: Path
     memory_bytes: int | None
 

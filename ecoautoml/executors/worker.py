@@ -69,20 +69,23 @@ def _serve(connection: Connection) -> None:
 
 def _set_up(setup: Any) -> tuple[Any, Any]:
     """Import what is heavy, limit memory, and build the parts trials share."""
-    import torch
-
-    from ecoautoml.data.tensors import TensorCache
     from ecoautoml.energy.select import open_meters
     from ecoautoml.energy.window import EnergyWindow
     from ecoautoml.executors.messages import Ready
-    from ecoautoml.trial.parts import TrialParts
 
     config = setup.config
     opener = partial(open_meters, config.measure.meter, setup.target)
-    with EnergyWindow(opener().meters, opener().clock) as window:
+    meters = opener()
+    with EnergyWindow(meters.meters, meters.clock) as window:
+        import torch
+
+        from ecoautoml.data.tensors import TensorCache
+        from ecoautoml.trial.parts import TrialParts
+
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         import ecoautoml.trial.run  # noqa: F401  (timm and the runtime, once per worker)
 
+        _check_runtimes(setup.runtimes, setup.target)
         if setup.memory_bytes is not None:
             _limit_memory(setup.memory_bytes)
         parts = TrialParts(
@@ -94,7 +97,20 @@ def _set_up(setup: Any) -> tuple[Any, Any]:
             device=setup.target if torch.cuda.is_available() else "cpu",
             models_folder=setup.models_folder,
         )
+    meters.close()
     return parts, Ready(energy=window.line("worker start"))
+
+
+def _check_runtimes(names: tuple[str, ...], target: str) -> None:
+    """Refuse a space that names a runtime which cannot run on the target."""
+    from ecoautoml.errors import SpaceError
+    from ecoautoml.runtimes import AUTO, RUNTIMES, default_runtime
+
+    for name in names:
+        member = RUNTIMES.get(default_runtime(target) if name == AUTO else name)
+        why = member.why_unavailable(target)
+        if why is not None:
+            raise SpaceError(f"the space's runtime {name} cannot be used: {why}; use auto")
 
 
 def _limit_memory(limit_bytes: int) -> None:

@@ -7,7 +7,10 @@ Errors: `RuntimeExportError`.
 from ecoautoml.registry import Entry, Registry
 from ecoautoml.runtimes.base import Runtime
 
-__all__ = ["RUNTIMES", "default_runtime"]
+__all__ = ["AUTO", "RUNTIMES", "default_runtime"]
+
+AUTO = "auto"
+"""Name by which a space leaves the runtime to the target."""
 
 RUNTIMES: Registry[Runtime] = Registry(
     "runtime",

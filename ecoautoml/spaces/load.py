@@ -27,7 +27,7 @@ from ecoautoml.spaces.vocabulary import (
 _TOP_KEYS = ("name", "description", *SECTIONS)
 _DEFAULTS: Mapping[str, Mapping[str, str]] = {
     "compression": {"method": "none"},
-    "runtime": {"runtime": "onnxruntime"},
+    "runtime": {"runtime": "auto"},
 }
 
 

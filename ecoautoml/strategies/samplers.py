@@ -8,10 +8,15 @@ depend on the ledger alone.
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from ecoautoml.config.models import (
     GpSampler,
@@ -20,6 +25,38 @@ from ecoautoml.config.models import (
     SamplerConfig,
     TpeSampler,
 )
+
+
+class _RepeatableNsga2(optuna.samplers.NSGAIISampler):
+    """Chooses the parents of a generation in the order of their numbers.
+
+    Optuna keeps who they are, but not in which order they were chosen; the first child of a
+    generation would be another one if the process died while it was being proposed.
+    """
+
+    def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
+        return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
+
+
+class _RepeatableGp(optuna.samplers.GPSampler):
+    """Gives a trial what was chosen for it before, when the process died before it was used.
+
+    Optuna would take the earlier choice for that of another trial and keep its distance from it.
+    """
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        prefix = "gp:relative_params:"
+        kept = {
+            int(key.removeprefix(prefix)): part
+            for key, part in trial.system_attrs.items()
+            if key.startswith(prefix)
+        }
+        if kept:
+            chosen: dict[str, Any] = json.loads("".join(kept[index] for index in sorted(kept)))
+            return chosen
+        return super().sample_relative(study, trial, search_space)
 
 
 def make_sampler(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
@@ -42,12 +79,16 @@ def _tpe(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
 
 def _nsga2(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
     assert isinstance(config, Nsga2Sampler)
-    return optuna.samplers.NSGAIISampler(seed=seed, population_size=config.population_size)
+    return _RepeatableNsga2(seed=seed, population_size=config.population_size)
 
 
 def _gp(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
     assert isinstance(config, GpSampler)
-    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=config.n_startup_trials)
+    return _RepeatableGp(
+        seed=seed,
+        n_startup_trials=config.n_startup_trials,
+        warn_independent_sampling=False,  # conditional dimensions are, by design
+    )
 
 
 def _random(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:

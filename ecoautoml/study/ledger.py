@@ -50,11 +50,17 @@ class Ledger:
         storage: Optuna storage URL.
         name: Study name.
         objectives: Column names, in order.
+        constraints: Texts of the constraints, in order; may be left out to read only.
+
+    Raises:
+        RunError: The storage cannot be opened, or the study was made for other objectives.
     """
 
-    def __init__(self, storage: str, name: str, objectives: Sequence[str]) -> None:
+    def __init__(
+        self, storage: str, name: str, objectives: Sequence[str], constraints: Sequence[str] = ()
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.objectives = tuple(objectives)
+        self.objectives, self.constraints = tuple(objectives), tuple(constraints)
         try:
             self._study = optuna.create_study(
                 storage=storage,
@@ -181,10 +187,10 @@ class Ledger:
         stored = trial.user_attrs.get(CANDIDATE)
         if stored is not None:
             return Proposal(number=trial.number, candidate=_CANDIDATES.validate_json(stored))
-        choose = self._chooser(trial, config, seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Optuna warns of choices that SQLite stores as text
-            candidate = decode(space, choose)
+            # Optuna warns of choices that SQLite stores as text, NumPy of a study too flat to model
+            warnings.simplefilter("ignore")
+            candidate = decode(space, self._chooser(trial, config, seed))
         trial.set_user_attr(CANDIDATE, _CANDIDATES.dump_json(candidate).decode())
         return Proposal(number=trial.number, candidate=candidate)
 
@@ -227,7 +233,10 @@ class Ledger:
     def _tell(self, result: TrialResult) -> None:
         trial_id = self._numbers[result.number]
         trial = Trial(self._study, trial_id)
-        for text, violation in result.constraints.items():
+        # Every trial is told of every constraint: Optuna's Gaussian process refuses a study in
+        # which one has fewer. 0 is what is not known to be violated, as before training.
+        unknown = dict.fromkeys(self.constraints, 0.0)
+        for text, violation in {**unknown, **result.constraints}.items():
             _set_constraint_once(trial, text, violation)
         state, values = self._optuna_outcome(result)
         self._study.tell(result.number, values, state=state)

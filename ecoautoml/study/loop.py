@@ -14,7 +14,7 @@ from ecoautoml.records.trial_result import Probe, TrialJob, TrialResult, TrialSt
 from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.strategies.base import Pruner
 from ecoautoml.strategies.samplers import derive_seed
-from ecoautoml.study.budget import Spent, exhausted, has_trials_left, time_left_s
+from ecoautoml.study.budget import Spent, exhausted, has_trials_left, is_cut_short, time_left_s
 from ecoautoml.study.ledger import Ledger, Proposal
 from ecoautoml.study.standing import Standing, standing
 
@@ -179,8 +179,9 @@ class SearchLoop:
     def _same_as(self, proposal: Proposal) -> TrialResult | None:
         key = proposal.candidate.key()
         for result in self.ledger.results():
-            is_original = result.state is not TrialState.REUSED
-            if is_original and result.candidate.key() == key:
+            # what a spent budget cut short says nothing about its candidate
+            is_whole = result.state is not TrialState.REUSED and not is_cut_short(result.reason)
+            if is_whole and result.candidate.key() == key:
                 return result
         return None
 

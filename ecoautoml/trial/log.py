@@ -74,7 +74,11 @@ class TrialLog:
             return
         self._lines[line.line] = replace(
             before,
-            energy_j=total_energy_j((before, line)),
+            energy_j=(
+                None  # one unknown part makes the whole unknown
+                if before.energy_j is None or line.energy_j is None
+                else before.energy_j + line.energy_j
+            ),
             duration_s=before.duration_s + line.duration_s,
             provenance=weakest((before.provenance, line.provenance)),
         )

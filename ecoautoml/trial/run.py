@@ -11,6 +11,7 @@ import torch
 from ecoautoml.config.constraints import Constraint
 from ecoautoml.data.tensors import ImageTensors
 from ecoautoml.energy.select import MeterSet
+from ecoautoml.errors import RuntimeExportError
 from ecoautoml.models.build import build_network
 from ecoautoml.models.checkpoint import save_checkpoint
 from ecoautoml.models.cost import count_macs, count_params
@@ -25,7 +26,7 @@ from ecoautoml.records.trial_result import (
     TrialResult,
     TrialState,
 )
-from ecoautoml.runtimes import RUNTIMES, default_runtime
+from ecoautoml.runtimes import AUTO, RUNTIMES, default_runtime
 from ecoautoml.runtimes.base import Runtime, TracedModel
 from ecoautoml.trial.evaluate import check_parity, network_logits, scores, session_logits
 from ecoautoml.trial.log import TrialLog
@@ -145,16 +146,16 @@ def _train(
     costs: Mapping[str, float],
 ) -> None:
     """Train to the end, to a plateau, or until told to stop; ``model`` holds the result."""
-    images = parts.images.get("train", validation.images_nchw.shape[-1])
-    trainer = Trainer(
-        model,
-        settings_for(job.candidate, job.epochs),
-        parts.config.training,
-        images,
-        n_classes=len(parts.prepared.class_names),
-        device=parts.device,
-        seed=job.seed,
-    )
+    with log.line("training"):
+        trainer = Trainer(
+            model,
+            settings_for(job.candidate, job.epochs),
+            parts.config.training,
+            parts.images.get("train", validation.images_nchw.shape[-1]),
+            n_classes=len(parts.prepared.class_names),
+            device=parts.device,
+            seed=job.seed,
+        )
     patience = parts.config.training.patience
     best, best_epoch = -1.0, 0
     labels = validation.labels.numpy()
@@ -192,9 +193,17 @@ def resolution_of(candidate: Candidate, parts: TrialParts) -> int:
 
 
 def runtime_of(candidate: Candidate, parts: TrialParts) -> Runtime:
-    """Return the candidate's runtime, else the default one of the target."""
-    name = candidate.runtime.get("runtime")
-    return RUNTIMES.get(str(name) if name else default_runtime(parts.target))()
+    """Return the candidate's runtime, or the default one of the target.
+
+    Raises:
+        RuntimeExportError: It cannot run on the target.
+    """
+    name = str(candidate.runtime.get("runtime", AUTO))
+    runtime = RUNTIMES.get(default_runtime(parts.target) if name == AUTO else name)()
+    why = runtime.why_unavailable(parts.target)
+    if why is not None:
+        raise RuntimeExportError(why)
+    return runtime
 
 
 def measured_costs(inference: InferenceMeasurement) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """Searches driven by hand: a small conditional space, and results that need no training."""
 
+from dataclasses import replace
+
 from pydantic import TypeAdapter
 
 from ecoautoml.config.models import SamplerConfig
@@ -11,12 +13,12 @@ from ecoautoml.study.ledger import Ledger
 
 TWO = ("validation_accuracy", "inference_energy_j")
 THREE = ("validation_accuracy", "inference_energy_j", "params")
-LIMIT = "params <= 20"
+LIMITS = ("params <= 20", "validation_accuracy >= 0.8")
 
 _SAMPLERS = TypeAdapter(SamplerConfig)
 _QUICK = {
     "tpe": {"n_startup_trials": 4},
-    "gp": {"n_startup_trials": 4},
+    "gp": {"n_startup_trials": 5},
     "nsga2": {"population_size": 3},
 }
 
@@ -35,49 +37,52 @@ def conditional_space():
                 "function": "nowhere:build",
                 "width": {"low": 4, "high": 32, "step": 4},
                 "kernel": [3, 5, 7],
-                "activation": ["relu", "silu"],
             },
             "hyperparameters": {
                 "optimizer": ["sgd", "adamw"],
                 "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
                 "momentum": {"low": 0.5, "high": 0.95, "when": {"optimizer": ["sgd"]}},
-                "mixup": [0, 0.2],
                 "epochs": 3,
             },
         }
     )
 
 
-def open_ledger(folder, objectives=TWO, name="ledger.db"):
-    return Ledger(f"sqlite:///{folder / name}", "test", objectives)
+def open_ledger(folder, objectives=TWO, name="ledger.db", constraints=LIMITS):
+    return Ledger(f"sqlite:///{folder / name}", "test", objectives, constraints)
 
 
-def outcome(proposal, *, limit=None):
-    """Return what a made-up training of a candidate gives: wide is good, and dear."""
+def outcome(proposal, *, is_limited=False):
+    """Return what a made-up training of a candidate gives: wide is good, and dear.
+
+    With limits, a candidate too large is not trained, as in a real search.
+    """
     values = proposal.candidate.parameters()
     width, kernel = values["width"], values["kernel"]
     accuracy = 0.9 - 1 / width + 0.01 * kernel - 0.1 * abs(values["learning_rate"] - 0.01)
     params = width + kernel * kernel
-    violation = None if limit is None else params / limit - 1
-    return TrialResult(
+    costs = {"inference_energy_j": 1e-6 * params, "params": float(params)}
+    scores = {"validation_accuracy": accuracy}
+    excess = {LIMITS[0]: params / 20 - 1}
+    result = TrialResult(
         number=proposal.number,
-        state=TrialState.INFEASIBLE if violation and violation > 0 else TrialState.COMPLETE,
+        state=TrialState.COMPLETE,
         candidate=proposal.candidate,
-        metrics={
-            "validation_accuracy": accuracy,
-            "inference_energy_j": 1e-6 * params,
-            "params": float(params),
-        },
-        constraints={} if violation is None else {LIMIT: violation},
+        metrics={**costs, **scores},
     )
+    if not is_limited:
+        return result
+    if params > 20:
+        return replace(result, state=TrialState.INFEASIBLE, metrics=costs, constraints=excess)
+    return replace(result, constraints={**excess, LIMITS[1]: 1 - accuracy / 0.8})
 
 
-def run_trials(ledger, count, kind, *, seed=0, limit=None):
+def run_trials(ledger, count, kind, *, seed=0, is_limited=False):
     """Run whole trials one after the other and return their candidates."""
     space, config, candidates = conditional_space(), sampler(kind), []
     for _ in range(count):
         proposal = ledger.propose(space, config, seed)
-        ledger.record(outcome(proposal, limit=limit))
+        ledger.record(outcome(proposal, is_limited=is_limited))
         candidates.append(proposal.candidate)
     return candidates
 

@@ -121,7 +121,7 @@ def test_fixed_values_are_in_the_candidate_and_never_asked_for():
     assert made.architecture["resolution"] == 16
     assert space.fixed["stage1.width"] == 16
     assert "resolution" not in [d.name for d in space.dimensions]
-    assert made.runtime == {"runtime": "onnxruntime"}
+    assert made.runtime == {"runtime": "auto"}
     assert made.compression == {"method": "none"}
 
 
