@@ -19,8 +19,8 @@ from ecoautoml.spaces.vocabulary import (
     ANY,
     ARCHITECTURES,
     BLOCK_BUILDERS,
-    HYPERPARAMETERS,
     REQUIRED,
+    SECTION_KEYS,
     Rule,
 )
 
@@ -138,12 +138,8 @@ def _architecture_drafts(tree: object, place: Place) -> tuple[str, list[Draft]]:
 def _section_drafts(section: Section, tree: object, place: Place) -> list[Draft]:
     """Return the drafts of a section beside the architecture, defaults filled in."""
     defaults = _DEFAULTS.get(section, {})
-    tree = {} if tree is None else tree
-    names = [str(key) for key in tree] if isinstance(tree, Mapping) else []
-    # What compression and runtimes understand is known in their rooms, not here.
-    known = HYPERPARAMETERS if section == "hyperparameters" else dict.fromkeys(names, ANY)
-    checked = place.check_keys(tree, list(known))
-    rules = {**dict.fromkeys(defaults, ANY), **known}
+    rules = SECTION_KEYS[section]
+    checked = place.check_keys({} if tree is None else tree, list(rules))
     return _plain_drafts(section, {**defaults, **checked}, rules, place)
 
 

@@ -134,4 +134,17 @@ HYPERPARAMETERS: Mapping[str, Rule] = {
 }
 """What the trainer understands."""
 
+COMPRESSION: Mapping[str, Rule] = {"method": Rule(kind="name", names=("none",))}
+"""What can be done to a trained model so far: nothing."""
+
+RUNTIME: Mapping[str, Rule] = {"runtime": Rule(kind="name")}
+"""Which names there are is known in the runtimes' room, not here."""
+
+SECTION_KEYS: Mapping[str, Mapping[str, Rule]] = {
+    "hyperparameters": HYPERPARAMETERS,
+    "compression": COMPRESSION,
+    "runtime": RUNTIME,
+}
+"""Keys of the sections beside the architecture."""
+
 ANY = Rule(kind="any")

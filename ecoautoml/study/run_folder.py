@@ -74,9 +74,10 @@ class RunFolder:
             )
         if self.exists():
             self._check_same(config)
-        self._is_new = not self.path.exists()
+        is_new = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
+        self._lock = self._locked()
+        self._is_new = is_new
         return self
 
     def begin(self, config: SearchConfig, environment: dict[str, Any]) -> None:
@@ -106,13 +107,15 @@ class RunFolder:
     ) -> None:
         self.close()
 
-    def _take_lock(self) -> None:
-        """Hold a file lock, which a killed process gives up by itself."""
-        self._lock = (self.path / ".lock").open("w")
+    def _locked(self) -> IO[str]:
+        """Return a file with a lock, which a killed process gives up by itself."""
+        lock = (self.path / ".lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            lock.close()
             raise RunError(f"{self.path} is in use by another search") from None
+        return lock
 
     def _check_same(self, config: SearchConfig) -> None:
         before = self.config().model_dump(mode="json")

@@ -128,6 +128,16 @@ def test_python_space_takes_any_name():
     assert load_space({"architecture": tree}).dimension("layers").values == (1, 2)
 
 
+def test_a_name_in_two_sections_is_refused():
+    tree = {
+        "name": "twice",
+        "architecture": {"builder": "python", "function": "a:b", "batch_size": [1, 2]},
+        "hyperparameters": {"batch_size": [32, 64]},
+    }
+    with pytest.raises(SpaceError, match="'batch_size' also stands in architecture"):
+        load_space(tree)
+
+
 def test_loader_and_builders_know_the_same_names():
     assert set(ARCHITECTURES) == set(REQUIRED) == set(BUILDERS.names()) >= set(BLOCK_BUILDERS)
 
@@ -187,7 +197,8 @@ MISTAKES = [
     ("hyperparameters/momentum/when", {"mixup": "> much"}, "expected '> NUMBER'"),
     ("hyperparameters/momentum/when", "sgd", "write for example"),
     ("hyperparameters/momentum/when", {"momentum": "> 0"}, "circle"),
-    ("runtime/activation", ["x"], r"runtime\.activation: 'activation' also stands in architecture"),
+    ("runtime/activation", ["x"], "runtime: unknown key 'activation'"),
+    ("compression/method", ["prune"], "compression.method"),
     ("name", 3, "name: is 3; expected text"),
 ]
 

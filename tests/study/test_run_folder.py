@@ -15,7 +15,7 @@ from pathlib import Path
 from ecoautoml.config import load_config
 from ecoautoml.study.run_folder import RunFolder
 config = load_config({"data": "digits", "space": "tiny"})
-with RunFolder(Path(sys.argv[1])).open(config, {}, resume=True):
+with RunFolder(Path(sys.argv[1])).take(config, resume=True):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -26,7 +26,10 @@ def config(**changes):
 
 
 def open_run(path, *, resume=False, **changes):
-    return RunFolder(path).open(config(**changes), {"seed": 3}, resume=resume)
+    """Take the folder and begin a run in it, as a search does."""
+    run = RunFolder(path).take(config(**changes), resume=resume)
+    run.begin(config(**changes), {"seed": 3})
+    return run
 
 
 def test_a_new_run_writes_what_it_was_made_with(tmp_path):
@@ -70,9 +73,8 @@ def test_a_changed_configuration_is_refused_and_the_keys_are_named(tmp_path, cha
     before = (tmp_path / CONFIG_FILE).read_text()
     with pytest.raises(RunError, match=named) as caught:
         open_run(tmp_path, resume=True, **changes)
-    assert "may only change budget, carbon, executor, keep_models, name, output" in str(
-        caught.value
-    )
+    allowed = "may only change budget, carbon, executor, keep_models, name, output"
+    assert allowed in str(caught.value)
     assert (tmp_path / CONFIG_FILE).read_text() == before
 
 
@@ -89,6 +91,37 @@ def test_what_does_not_alter_a_trial_may_change(tmp_path):
     assert set(changes) == MAY_CHANGE
     with open_run(tmp_path, resume=True, **changes) as run:
         assert run.config() == config(**changes)
+
+
+def test_a_folder_in_which_nothing_was_begun_leaves_no_trace(tmp_path):
+    with RunFolder(tmp_path / "run").take(config(), resume=False) as run:
+        assert run.path.is_dir()
+        assert not run.exists()
+    assert not run.path.exists()
+
+
+def test_a_folder_that_was_there_before_is_left_there(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    RunFolder(tmp_path).take(config(), resume=False).close()
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_run_that_was_begun_stays_whatever_happens_then(tmp_path):
+    open_run(tmp_path / "run").close()
+    assert RunFolder(tmp_path / "run").config() == config()
+    with RunFolder(tmp_path / "run").take(config(), resume=True) as run:
+        pass
+    assert run.exists()
+
+
+def test_a_refused_search_leaves_the_folder_to_the_one_that_has_it(tmp_path):
+    holder = RunFolder(tmp_path / "run").take(config(), resume=False)
+    other = RunFolder(tmp_path / "run")
+    with pytest.raises(RunError, match="is in use by another search"):
+        other.take(config(), resume=False)
+    other.close()
+    assert holder.path.is_dir()
+    holder.close()
 
 
 def test_a_folder_is_held_against_others_until_it_is_given_back(tmp_path):
