@@ -65,6 +65,11 @@ class TracedModel(ABC):
         """
 
 
+def weight_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every weight and buffer by name: what makes a module the traced one."""
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
 class Runtime(ABC):
     """One way to run a model on a device. Members keep no state between calls."""
 

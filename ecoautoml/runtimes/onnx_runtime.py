@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ecoautoml.errors import RuntimeExportError
-from ecoautoml.runtimes.base import Logits, Pixels, Runtime, Session, TracedModel
+from ecoautoml.runtimes.base import Logits, Pixels, Runtime, Session, TracedModel, weight_shapes
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
@@ -68,9 +68,16 @@ class OnnxGraph(TracedModel):
             for name, tensor in module.state_dict().items()
             if name in names
         }
-        missing = names - set(weights)
-        if missing:
-            raise RuntimeExportError(f"the traced graph has weights the module lacks: {missing}")
+        shapes = weight_shapes(module)
+        other = [
+            name
+            for name, weight in graph.graph.initializers.items()
+            if shapes.get(name) != tuple(weight.shape)
+        ]
+        if other:
+            raise RuntimeExportError(
+                f"the module is not the one that was traced: it has no {other[0]} of that shape"
+            )
         with _quiet():
             copy = torch.onnx.ONNXProgram(graph, self._program.exported_program)
             copy.apply_weights(weights)

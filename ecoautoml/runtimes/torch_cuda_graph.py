@@ -8,14 +8,17 @@ import torch
 from torch import nn
 
 from ecoautoml.errors import RuntimeExportError
-from ecoautoml.runtimes.base import Logits, Pixels, Runtime, Session, TracedModel
+from ecoautoml.runtimes.base import Logits, Pixels, Runtime, Session, TracedModel, weight_shapes
 
 
 class CudaGraphSession(Session):
     """A loaded program captured into a CUDA graph; a call copies in, replays, copies out."""
 
     def __init__(self, path: Path) -> None:
-        program = torch.export.load(str(path))
+        try:
+            program = torch.export.load(str(path))
+        except Exception as error:  # zipfile's, pickle's and torch's own, none documented
+            raise RuntimeExportError(f"PyTorch cannot load {path}: {error}") from error
         self._module = program.module().to("cuda")
         example = program.example_inputs[0][0]
         self._input = torch.zeros_like(example, device="cuda")
@@ -58,11 +61,13 @@ class CudaGraphSession(Session):
 class ExportedProgramGraph(TracedModel):
     """Written with ``torch.export.save``; exported anew, because its weights are part of it."""
 
-    def __init__(self, input_shape: tuple[int, int, int, int]) -> None:
-        self._input_shape = input_shape
+    def __init__(self, module: nn.Module, input_shape: tuple[int, int, int, int]) -> None:
+        self._shapes, self._input_shape = weight_shapes(module), input_shape
 
     def write(self, module: nn.Module, path: Path) -> None:
         """Export with the present weights of ``module`` and save."""
+        if weight_shapes(module) != self._shapes:
+            raise RuntimeExportError("the module is not the one that was traced")
         example = torch.zeros(
             self._input_shape, dtype=torch.uint8, device=next(module.parameters()).device
         )
@@ -91,7 +96,7 @@ class TorchCudaGraph(Runtime):
         self, module: nn.Module, input_shape: tuple[int, int, int, int]
     ) -> ExportedProgramGraph:
         """Keep the shape; the program is exported when it is written."""
-        return ExportedProgramGraph(input_shape)
+        return ExportedProgramGraph(module, input_shape)
 
     def load(self, path: Path) -> CudaGraphSession:
         """Load a saved program onto the GPU."""

@@ -28,7 +28,7 @@ from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
 from ecoautoml.strategies.samplers import derive_seed, make_sampler
 
-RESULT, CANDIDATE, MARKS, OBJECTIVES = "result", "candidate", "energy_marks", "objectives"
+RESULT, CANDIDATE, MARKS = "result", "candidate", "energy_marks"
 _RESULTS = TypeAdapter(TrialResult)
 _CANDIDATES = TypeAdapter(Candidate)
 _LINE = TypeAdapter(EnergyLine)
@@ -161,9 +161,11 @@ class Ledger:
 
     def _check_objectives(self, storage: str) -> None:
         """Refuse a study made for other objectives; Optuna itself would take any."""
-        known = self.attribute(OBJECTIVES)
+        known = self._study.metric_names
         if known is None:
-            self.set_attribute(OBJECTIVES, list(self.objectives))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._study.set_metric_names(list(self.objectives))  # the dashboard shows them
         elif tuple(known) != self.objectives:
             raise RunError(
                 f"the ledger {storage} was made for other objectives: {', '.join(known)}"

@@ -83,8 +83,8 @@ class RunFolder:
     def begin(self, config: SearchConfig, environment: dict[str, Any]) -> None:
         """Write down what the run is made with; from here on it can be resumed."""
         tree = config.model_dump(mode="json")
-        (self.path / ENVIRONMENT_FILE).write_text(json.dumps(environment, indent=2))
-        (self.path / CONFIG_FILE).write_text(yaml.safe_dump(tree, sort_keys=False))
+        _write(self.path / ENVIRONMENT_FILE, json.dumps(environment, indent=2))
+        _write(self.path / CONFIG_FILE, yaml.safe_dump(tree, sort_keys=False))
         self._is_new = False
 
     def close(self) -> None:
@@ -126,3 +126,10 @@ class RunFolder:
                 f"{self.path} was made with another {', '.join(changed)}; a resumed run may only "
                 f"change {', '.join(sorted(MAY_CHANGE))}. Begin another with --set name=OTHER"
             )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a resumed run must be able to read the old one."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
-from timm.data.mixup import Mixup
+from timm.data.mixup import mixup_target
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
@@ -60,7 +61,7 @@ class Trainer:
         self._steps_per_epoch = len(images.labels) // self._batch_size
         self._optimizer = _optimizer(model, settings)
         self._scheduler = _scheduler(self._optimizer, settings, self._steps_per_epoch)
-        self._mixup = _mixup(settings, n_classes)
+        self._n_classes, self._mixup_draws = n_classes, np.random.default_rng(seed)
         weights = _class_weights(config, images.labels, n_classes)
         self._loss = _loss(settings, None if weights is None else weights.to(device))
         # with warm-up: the average of a few dozen steps would else be the random start
@@ -107,8 +108,8 @@ class Trainer:
     def _step(self, images_bchw: Tensor, labels_b: Tensor) -> Tensor:
         images_bchw = augment(images_bchw, self._settings.augmentation, self._generator)
         images_bchw, targets = images_bchw.to(self._device), labels_b.to(self._device)
-        if self._mixup is not None:
-            images_bchw, targets = self._mixup(images_bchw.float(), targets)
+        if self._settings.mixup:
+            images_bchw, targets = self._mixed(images_bchw, targets)
         with self._autocast():
             loss: Tensor = self._loss(self._model(images_bchw), targets)
         self._optimizer.zero_grad(set_to_none=True)
@@ -125,6 +126,20 @@ class Trainer:
             self._ema.update(self._model, step=self._steps)
         return loss.detach()
 
+    def _mixed(self, images_bchw: Tensor, labels_b: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each image blended with the one opposite in the batch, and targets (b, k).
+
+        timm's own Mixup draws from NumPy's global state, which no seed of a trial reaches, and
+        refuses odd batches.
+        """
+        alpha = self._settings.mixup
+        share = float(self._mixup_draws.beta(alpha, alpha))
+        images_bchw = images_bchw.float()
+        mixed: Tensor = images_bchw.lerp(images_bchw.flip(0), 1.0 - share)
+        smoothing = self._settings.label_smoothing
+        targets: Tensor = mixup_target(labels_b, self._n_classes, share, smoothing)
+        return mixed, targets
+
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self._precision is None:
             return contextlib.nullcontext()
@@ -132,10 +147,13 @@ class Trainer:
 
 
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    name = settings.optimizer
+    if name == "sgd" and settings.momentum == 0:
+        name = "momentum"  # timm's "sgd" is Nesterov's, which needs some
     try:
         optimizer: torch.optim.Optimizer = create_optimizer_v2(
             model,
-            opt=settings.optimizer,
+            opt=name,
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             momentum=settings.momentum,
@@ -164,16 +182,6 @@ def _scheduler(optimizer: torch.optim.Optimizer, settings: TrainingSettings, ste
         updates_per_epoch=1,
     )
     return scheduler
-
-
-def _mixup(settings: TrainingSettings, n_classes: int) -> Mixup | None:
-    if not settings.mixup:
-        return None
-    return Mixup(
-        mixup_alpha=settings.mixup,
-        label_smoothing=settings.label_smoothing,
-        num_classes=n_classes,
-    )
 
 
 def _loss(settings: TrainingSettings, class_weights_k: Tensor | None) -> nn.Module:
