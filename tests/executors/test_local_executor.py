@@ -78,6 +78,7 @@ def make_executor(tmp_path_factory):
             config=config,
             prepared=prepared["data"],
             target="cpu",
+            runtimes=("auto",),
             models_folder=Path(folder) / "models",
             memory_bytes=round(memory_gb * 1e9),
         )
