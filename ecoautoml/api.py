@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from ecoautoml.data.prepared import PreparedData
 from ecoautoml.energy.select import MeterSet, open_meters
 from ecoautoml.energy.target import resolve_target
 from ecoautoml.energy.window import EnergyWindow
-from ecoautoml.errors import RunError, SpaceError
+from ecoautoml.errors import EcoAutoMLError, RunError, SpaceError
 from ecoautoml.executors.local import LocalExecutor
 from ecoautoml.executors.messages import LookAheadAt, ScoreOnTest, WorkerSetup
 from ecoautoml.result import SearchResult
@@ -31,9 +32,9 @@ from ecoautoml.study.budget import Spent
 from ecoautoml.study.environment import environment, memory_bytes, usable_cores
 from ecoautoml.study.forecast import Forecast, forecast
 from ecoautoml.study.keep import discard_models, front_numbers
-from ecoautoml.study.ledger import Ledger
+from ecoautoml.study.ledger import Ledger, without_password
 from ecoautoml.study.loop import Observer, SearchLoop, Snapshot
-from ecoautoml.study.run_folder import RunFolder
+from ecoautoml.study.run_folder import MadeOf, RunFolder
 from ecoautoml.study.session import Session
 from ecoautoml.trial.settings import epochs_for
 from ecoautoml.units import BYTES_PER_GB
@@ -41,7 +42,10 @@ from ecoautoml.units import BYTES_PER_GB
 if TYPE_CHECKING:
     from torch import nn
 
+logger = logging.getLogger(__name__)
+
 LOOK_AHEAD_CANDIDATES = 2
+LOOK_AHEAD_LIMIT_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +55,14 @@ class Listeners:
     Attributes:
         on_data: Called once with the prepared images.
         on_forecast: Called once before the first trial of a new run.
-        on_snapshot: Called after every event and about twice a second.
+        on_snapshot: Called after every event and report, and every 2 s.
+        on_interrupt: Called at the first Ctrl-C.
     """
 
     on_data: Callable[[PreparedData], None] = lambda prepared: None
     on_forecast: Callable[[Forecast], None] = lambda forecast: None
     on_snapshot: Observer = lambda snapshot: None
+    on_interrupt: Callable[[], None] = lambda: None
 
 
 def search(
@@ -93,14 +99,15 @@ def search(
         listeners.on_data(prepared)
         ledger = _ledger(config, run, resume=resume)
         setup = _setup(config, space, prepared, target, run)
-        with _interrupts() as should_interrupt, _executor(setup, opener) as executor:
+        with _interrupts(listeners) as should_interrupt, _executor(setup, opener) as executor:
             executor.start()
             session = Session(ledger, config.measure.meter, executor.overhead)
-            session.add(preparing.line("preparing data"))
+            about = environment(target, meters.explain, config.seed)
+            run.begin(config, MadeOf(space=space, environment=about))
             session.begin(prepared)
-            run.begin(config, environment(target, meters.explain, config.seed))
+            session.add(preparing.line("preparing data"))
             if not ledger.results():
-                _look_ahead(config, space, executor, session, listeners)
+                _look_ahead(config, space, executor, session, listeners, should_interrupt)
             loop = _loop(config, space, ledger, session, run, listeners, should_interrupt)
             executor.run(loop)
             loop.close()
@@ -135,8 +142,8 @@ def _ledger(config: SearchConfig, run: RunFolder, *, resume: bool) -> Ledger:
     ledger = Ledger(run.storage(config), config.name, config.objectives, config.constraints)
     if ledger.has_trials and not resume:
         raise RunError(
-            f"{config.storage} already holds a study called {config.name}; add --resume to go on "
-            "with it, or --set name=OTHER to begin another"
+            f"{without_password(run.storage(config))} already holds a study called {config.name}; "
+            "add --resume to go on with it, or --set name=OTHER to begin another"
         )
     return ledger
 
@@ -207,7 +214,7 @@ def _loop(
         ledger=ledger,
         pruner=make_pruner(config.pruner, config.objectives),
         epochs_for=lambda proposal: epochs_for(proposal.candidate, config.training),
-        overhead=session.overhead,
+        session=session,
         observer=observe,
         should_interrupt=should_interrupt,
         earlier=Spent(trials=0, elapsed_s=elapsed_s, energy_j=None),
@@ -220,14 +227,22 @@ def _look_ahead(
     executor: LocalExecutor,
     session: Session,
     listeners: Listeners,
+    should_interrupt: Callable[[], bool],
 ) -> None:
     """Try a few random candidates, and tell what the search will take."""
     seeds = [derive_seed(config.seed, "look ahead", i) for i in range(LOOK_AHEAD_CANDIDATES)]
     candidates = tuple(random_candidate(space, seed) for seed in seeds)
-    seen = executor.call(LookAheadAt(candidates=candidates))
-    session.add(seen.energy)
+    task = LookAheadAt(candidates=candidates)
+    try:
+        seen = executor.call(task, time_limit_s=LOOK_AHEAD_LIMIT_S, should_stop=should_interrupt)
+    except EcoAutoMLError as error:  # the candidates misbehave: then nothing can be told
+        logger.info("no look ahead: %s", error)
+        trial_s, trial_energy_j = (), ()
+    else:
+        session.add(seen.energy)
+        trial_s, trial_energy_j = seen.trial_s, seen.trial_energy_j
     at_once = _workers(config, resolve_target(config.measure.target))
-    listeners.on_forecast(forecast(config.budget, seen.trial_s, seen.trial_energy_j, at_once))
+    listeners.on_forecast(forecast(config.budget, trial_s, trial_energy_j, at_once))
 
 
 def _score_front(
@@ -242,14 +257,18 @@ def _score_front(
         if result.number in numbers and str(result.number) not in known
     }
     if candidates:
-        answer = executor.call(ScoreOnTest(candidates=candidates))
+        try:
+            answer = executor.call(ScoreOnTest(candidates=candidates))
+        except EcoAutoMLError as error:  # the search itself is done, and its results stand
+            session.note(f"The front could not be scored on the test images: {error}.")
+            return
         session.add(answer.energy)
         fresh = {str(number): score for number, score in answer.accuracy.items()}
         ledger.set_attribute("test_scores", {**known, **fresh})
 
 
 @contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
+def _interrupts(listeners: Listeners) -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C (or SIGTERM) into a request; the second one stops at once."""
     asked: list[int] = []
 
@@ -257,6 +276,7 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
+        listeners.on_interrupt()
 
     try:
         before = {number: signal.signal(number, handle) for number in _SIGNALS}

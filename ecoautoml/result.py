@@ -62,7 +62,7 @@ class SearchResult:
         """
         run = RunFolder(Path(folder))
         config = run.config()
-        ledger = Ledger(run.storage(config), config.name, config.objectives)
+        ledger = Ledger(run.storage(config), config.name, config.objectives, is_read_only=True)
         return cls.from_ledger(run.path, config, ledger)
 
     @classmethod
@@ -145,10 +145,17 @@ class SearchResult:
         return folder
 
     def write(self) -> None:
-        """Write front.csv, trials.parquet and report.html into the run folder."""
-        self.front.to_csv(self.folder / "front.csv", index=False)
-        self.trials.to_parquet(self.folder / "trials.parquet", index=False)
-        write_report(self.folder / "report.html", self._results, self._summary, self._frames)
+        """Write front.csv, trials.parquet and report.html into the run folder.
+
+        Raises:
+            RunError: The folder cannot be written.
+        """
+        try:
+            self.front.to_csv(self.folder / "front.csv", index=False)
+            self.trials.to_parquet(self.folder / "trials.parquet", index=False)
+            write_report(self.folder / "report.html", self._results, self._summary, self._frames)
+        except OSError as error:
+            raise RunError(f"{self.folder} cannot be written ({error.strerror})") from error
 
     def _repr_html_(self) -> str:
         return self.front.to_html(index=False, max_cols=12)

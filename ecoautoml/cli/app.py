@@ -43,9 +43,6 @@ def main() -> None:
     except EcoAutoMLError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("stopped at once; --resume goes on with what is finished", err=True)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

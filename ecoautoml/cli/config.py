@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecoautoml.cli.options import print_json
+from ecoautoml.cli.options import JsonOption, print_json
 
 app = typer.Typer(help="Print the configuration's schema, or check a file.", no_args_is_help=True)
 
@@ -27,11 +27,15 @@ def show(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
     ] = None,
+    json: JsonOption = False,
 ) -> None:
-    """Check a configuration and print it with all defaults filled in, as YAML."""
+    """Check a configuration and print it with all defaults filled in."""
     import yaml
 
     from ecoautoml.config.load import load_config
 
     tree = load_config(config, overrides or ()).model_dump(mode="json")
+    if json:
+        print_json(tree)
+        return
     typer.echo(yaml.safe_dump(tree, sort_keys=False).rstrip())

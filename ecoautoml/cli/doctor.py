@@ -18,8 +18,9 @@ def doctor(json: JsonOption = False) -> None:
     target = resolve_target("auto")
     meters = survey()
     chosen = open_meters(AutoMeter(), target)
+    chosen.close()
     runtimes = {
-        entry.name: (entry.description, RUNTIMES.get(entry.name).why_unavailable(target))
+        entry.name: (entry.description, _why_not(entry.name, target))
         for entry in RUNTIMES.entries()
     }
     if json:
@@ -45,6 +46,15 @@ def doctor(json: JsonOption = False) -> None:
     typer.echo("\nRuntimes")
     for name, (text, why) in runtimes.items():
         typer.echo(f"  {_mark(why is None)} {name}: {text if why is None else why}")
+
+
+def _why_not(name: str, target: str) -> str | None:
+    from ecoautoml.runtimes import RUNTIMES
+
+    try:
+        return RUNTIMES.get(name).why_unavailable(target)
+    except Exception as error:  # noqa: BLE001  (a broken installation is what doctor is for)
+        return f"its library cannot be imported: {error}"
 
 
 def _mark(is_ok: bool) -> str:

@@ -19,5 +19,5 @@ def print_json(value: Any) -> None:
 
 def records(frame: Any) -> list[dict[str, Any]]:
     """Return a table as JSON values, missing cells as None."""
-    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
     return rows

@@ -41,6 +41,10 @@ class Progress(AbstractContextManager["Progress"]):
         """End the display."""
 
 
+def _say_stopping() -> None:
+    typer.echo("Stopping: storing what is finished. Press Ctrl-C again to stop at once.", err=True)
+
+
 class PlainProgress(Progress):
     """One line per event."""
 
@@ -52,6 +56,7 @@ class PlainProgress(Progress):
             on_data=lambda prepared: _print_data(prepared),
             on_forecast=lambda forecast: typer.echo(forecast_text(forecast)),
             on_snapshot=self._on_snapshot,
+            on_interrupt=_say_stopping,
         )
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
@@ -88,6 +93,7 @@ class LiveProgress(Progress):
             on_data=lambda prepared: _print_data(prepared),
             on_forecast=lambda forecast: self._console.print(forecast_text(forecast)),
             on_snapshot=self._on_snapshot,
+            on_interrupt=_say_stopping,
         )
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
@@ -129,6 +135,7 @@ def totals_text(snapshot: Snapshot) -> str:
         f"{count[state]} {state.value}"
         for state in (
             TrialState.PRUNED,
+            TrialState.STOPPED,
             TrialState.INFEASIBLE,
             TrialState.FAILED,
             TrialState.REUSED,

@@ -29,16 +29,22 @@ def search(
     from ecoautoml.api import search as run_search
     from ecoautoml.cli.progress import make_progress
 
-    with make_progress(is_quiet=json, is_terminal=sys.stdout.isatty()) as progress:
-        result = run_search(
-            config, overrides=overrides or (), resume=resume, listeners=progress.listeners()
-        )
+    try:
+        with make_progress(is_quiet=json, is_terminal=sys.stdout.isatty()) as progress:
+            result = run_search(
+                config, overrides=overrides or (), resume=resume, listeners=progress.listeners()
+            )
+    except KeyboardInterrupt:
+        typer.echo("Stopped at once; --resume goes on with what is finished.", err=True)
+        raise typer.Exit(130) from None
     if json:
         print_json(_as_json(result))
     else:
         _print(result)
     if result.is_interrupted:
         raise typer.Exit(130)
+    if not (result.trials["state"] == "complete").any():
+        raise typer.Exit(1)
 
 
 def _print(result: SearchResult) -> None:
@@ -59,7 +65,7 @@ def _print(result: SearchResult) -> None:
 
 
 def _as_json(result: SearchResult) -> dict[str, object]:
-    knee = result.knee
+    knee, check = result.knee, result.pruner_check
     return {
         "folder": str(result.folder),
         "trials": len(result.trials),
@@ -67,5 +73,7 @@ def _as_json(result: SearchResult) -> dict[str, object]:
         "energy_j": result.bill.total_energy_j,
         "provenance": result.bill.provenance,
         "knee": None if knee is None else knee._asdict(),
+        "pruner_check": None if check is None else check._asdict(),
+        "warning": result.front.attrs.get("warning"),
         "front": records(result.front),
     }

@@ -46,6 +46,8 @@ def _bill(result: SearchResult) -> str:
     ]
     total = format_metric("energy_j", bill.total_energy_j, bill.provenance)
     text = f"Energy of the search: {total} ({', '.join(parts)})"
+    if bill.n_unknown_lines:
+        text += f"; {bill.n_unknown_lines} parts of it are unknown and not in the sum"
     if result.summary.unexplained_s:
         text += f"; up to {result.summary.unexplained_s:.1f} s before a kill are unexplained"
     return text

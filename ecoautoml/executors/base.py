@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -43,11 +44,22 @@ class Executor(ABC):
         """Run trials until the driver has no more, or stops."""
 
     @abstractmethod
-    def call(self, task: Any) -> Any:
+    def call(
+        self,
+        task: Any,
+        *,
+        time_limit_s: float = 3600.0,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Any:
         """Run one task (`ecoautoml.executors.messages`) while no trial runs, and return its answer.
 
+        Args:
+            task: What to do.
+            time_limit_s: Seconds after which it is given up.
+            should_stop: Asked twice a second; true gives it up.
+
         Raises:
-            EcoAutoMLError: The task failed.
+            EcoAutoMLError: The task failed, took too long, or was given up.
         """
 
     @abstractmethod

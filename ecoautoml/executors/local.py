@@ -2,119 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Pipe, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from ecoautoml.energy.select import MeterSet
-from ecoautoml.energy.window import EnergyWindow
 from ecoautoml.errors import EcoAutoMLError
 from ecoautoml.executors.base import Driver, Executor
-from ecoautoml.executors.messages import (
-    Quit,
-    Ready,
-    RunTrial,
-    TaskFailed,
-    WorkerSetup,
-)
+from ecoautoml.executors.messages import Ready, TaskFailed, WorkerSetup
+from ecoautoml.executors.worker_process import WorkerProcess
 from ecoautoml.records.energy_reading import EnergyLine
-from ecoautoml.records.progress import Action, Decision, EnergyMark, Progress
-from ecoautoml.records.trial_result import TrialJob, TrialResult, TrialState
+from ecoautoml.records.progress import Progress
+from ecoautoml.records.trial_result import OUT_OF_MEMORY, STATE_AFTER, TrialResult, TrialState
+
+logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 """How often the main process looks after its workers."""
 MARK_EVERY_S = 2.0
 """How often joules of running trials are marked; 5 s is what is promised."""
-GRACE_S = 10.0
-"""How long a worker may take to answer a request to stop before it is killed."""
-
-
-class Worker:
-    """One worker process and the trial it runs."""
-
-    def __init__(self, setup: WorkerSetup, environment: dict[str, str]) -> None:
-        self.connection, other_end = Pipe()
-        with other_end:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "ecoautoml.executors.worker", str(other_end.fileno())],
-                env={**os.environ, **environment},
-                pass_fds=[other_end.fileno()],
-            )
-        self.connection.send(setup)
-        self.job: TrialJob | None = None
-        self.started_s = 0.0
-        self.stop_asked_s: float | None = None
-        self.stop_decision: Decision | None = None
-        self.curve: list[Progress] = []
-        self.energy_lines: list[EnergyLine] = []
-        self._meters: MeterSet | None = None
-        self._window: EnergyWindow | None = None
-
-    def receive_ready(self) -> EnergyLine:
-        """Wait until the worker is set up, and return what that took."""
-        try:
-            message = self.connection.recv()
-        except (EOFError, ConnectionResetError):
-            raise EcoAutoMLError(f"a worker could not start: {self.death()}") from None
-        if isinstance(message, TaskFailed):
-            raise EcoAutoMLError(f"a worker could not start: {message.reason}")
-        assert isinstance(message, Ready)
-        return message.energy
-
-    def start(self, job: TrialJob, meters: MeterSet) -> None:
-        """Send a trial to the idle worker."""
-        self.job, self.started_s, self.stop_asked_s = job, time.monotonic(), None
-        self.curve, self.energy_lines = [], []
-        self._meters = meters
-        self._window = EnergyWindow(meters.meters, meters.clock, pid=self.process.pid)
-        self._window.__enter__()  # stays open: it is read while the trial runs
-        self.connection.send(RunTrial(job=job))
-
-    def stop(self, decision: Decision) -> None:
-        """Ask the running trial to end, once."""
-        if self.stop_asked_s is None:
-            self.stop_asked_s, self.stop_decision = time.monotonic(), decision
-            self.connection.send(decision)
-
-    def read_energy(self) -> EnergyLine:
-        """Return the joules of the running trial so far, read from outside the process.
-
-        A process that has died can be read until it is waited for; after that, the last reading
-        taken before.
-        """
-        assert self._window is not None
-        if self.process.returncode is None:
-            line = self._window.line("unfinished")
-            if line.energy_j is not None or not self.energy_lines:
-                self.energy_lines = [line]
-        return self.energy_lines[-1]
-
-    def release(self) -> None:
-        """Forget the trial that has ended."""
-        if self._meters is not None:
-            self._meters.close()
-        self.job = self._meters = self._window = None
-
-    def death(self) -> str:
-        """Return how the process ended, in words."""
-        code = self.process.wait()
-        if code >= 0:
-            return f"the worker process exited with code {code}"
-        name = signal.Signals(-code).name
-        hint = " (often the system's answer to memory running out)" if name == "SIGKILL" else ""
-        return f"the worker process died from {name}{hint}"
-
-    def kill(self) -> None:
-        """End the process whatever it does."""
-        self.process.kill()
-        self.process.wait()
-        self.connection.close()
+GRACE_S = 40.0
+"""How long a worker may take to answer a request to stop before it is killed: measuring by NVML,
+which is not interrupted, takes up to 30 s."""
+START_LIMIT_S = 300.0
+"""How long a worker may take to set itself up."""
+MAX_FAILED_STARTS = 3
+"""Workers in a row that may die while starting, before the search gives up."""
 
 
 class LocalExecutor(Executor):
@@ -137,8 +53,9 @@ class LocalExecutor(Executor):
     ) -> None:
         self._setup, self._n_workers, self._time_limit_s = setup, workers, time_limit_s
         self._open_meters = open_meters
-        self._workers: list[Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._overhead: list[EnergyLine] = []
+        self._failed_starts = 0
         self._marked_s = 0.0
 
     def start(self) -> None:
@@ -147,42 +64,63 @@ class LocalExecutor(Executor):
         Raises:
             EcoAutoMLError: A worker cannot be set up.
         """
-        self._ensure_workers(self._n_workers)
+        self._fill()
+        while not all(worker.is_ready for worker in self._workers):
+            self._listen(None)
+            self._fill()
 
     def run(self, driver: Driver) -> None:
         """Run trials until the driver has no more, or stops."""
-        self.start()
         is_exhausted = False
         while True:
             stop = driver.stop()
-            for worker in self._workers:
-                if worker.job is None and not is_exhausted and stop is None:
-                    job = driver.ask()
-                    is_exhausted = job is None
-                    if job is not None:
-                        worker.start(job, self._open_meters())
+            if stop is None and not is_exhausted:
+                self._fill()
+                is_exhausted = self._give_work(driver)
             busy = [worker for worker in self._workers if worker.job is not None]
-            if not busy:
+            if not busy and (is_exhausted or stop is not None):
                 return
-            if stop is not None:
-                for worker in busy:
-                    _send_quietly(worker, stop)
-            self._listen(busy, driver)
+            for worker in busy:
+                if stop is not None:
+                    worker.stop(stop)
+            self._listen(driver)
             self._look_after(driver)
 
-    def call(self, task: Any) -> Any:
-        """Run one task on the first worker."""
-        self._ensure_workers(1)
-        worker = self._workers[0]
+    def call(
+        self,
+        task: Any,
+        *,
+        time_limit_s: float = 3600.0,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Any:
+        """Run one task on an idle worker."""
+        self._fill()
+        while not any(worker.is_idle for worker in self._workers):
+            self._listen(None)
+            self._fill()
+        worker = next(worker for worker in self._workers if worker.is_idle)
+        worker.is_called = True
+        worker.send(task)
+        deadline_s = time.monotonic() + time_limit_s
+        reason = f"took longer than {time_limit_s:g} s"
         try:
-            worker.connection.send(task)
+            while not worker.connection.poll(TICK_S):
+                if should_stop():
+                    reason = "interrupted"
+                if should_stop() or time.monotonic() > deadline_s:
+                    raise TimeoutError
             answer = worker.connection.recv()
-        except (EOFError, ConnectionError):
+        except TimeoutError:
+            self._discard(worker)
+            raise EcoAutoMLError(f"{type(task).__name__}: {reason}") from None
+        except (EOFError, OSError):
             reason = worker.death()
-            self._replace(worker)
-            raise EcoAutoMLError(f"{type(task).__name__} failed: {reason}") from None
+            self._discard(worker)
+            raise EcoAutoMLError(f"{type(task).__name__}: {reason}") from None
+        worker.is_called = False
         if isinstance(answer, TaskFailed):
-            raise EcoAutoMLError(f"{type(task).__name__} failed: {answer.reason}")
+            logger.debug("%s", answer.details)
+            raise EcoAutoMLError(f"{type(task).__name__}: {answer.reason}")
         return answer
 
     def overhead(self) -> tuple[EnergyLine, ...]:
@@ -190,68 +128,73 @@ class LocalExecutor(Executor):
         return tuple(self._overhead)
 
     def close(self) -> None:
-        """End all workers: politely when idle, at once when busy."""
+        """End all workers: politely when idle, at once when busy or starting."""
         for worker in self._workers:
-            if worker.job is None and _send_quietly(worker, Quit()):
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    worker.process.wait(timeout=5)
-            worker.kill()
+            worker.quit()
+        for worker in self._workers:
+            worker.kill(patience_s=5.0)
         self._workers = []
 
-    def _ensure_workers(self, count: int) -> None:
-        fresh = [self._new_worker() for _ in range(count - len(self._workers))]
-        for worker in fresh:
-            self._overhead.append(worker.receive_ready())
-            self._workers.append(worker)
+    def _fill(self) -> None:
+        """Start the workers that are missing, without waiting for them."""
+        threads = 1 if self._setup.target == "cpu" else os.cpu_count() or 1
+        while len(self._workers) < self._n_workers:
+            self._workers.append(WorkerProcess(self._setup, threads))
 
-    def _new_worker(self) -> Worker:
-        threads = "1" if self._setup.target == "cpu" else str(os.cpu_count() or 1)
-        # passive waiting: spinning threads would burn joules while others measure
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        environment = {
-            **dict.fromkeys(names, threads),
-            "OMP_WAIT_POLICY": "PASSIVE",
-            # a user's own modules are found where the main process finds them
-            "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
-        }
-        return Worker(self._setup, environment)
+    def _give_work(self, driver: Driver) -> bool:
+        """Give every idle worker a trial; return whether the driver has no more."""
+        for worker in self._workers:
+            if worker.is_idle:
+                job = driver.ask()
+                if job is None:
+                    return True
+                worker.start(job, self._open_meters())
+        return False
 
-    def _replace(self, worker: Worker) -> None:
-        worker.kill()
-        fresh = self._new_worker()
-        self._overhead.append(fresh.receive_ready())
-        self._workers[self._workers.index(worker)] = fresh
-
-    def _listen(self, busy: list[Worker], driver: Driver) -> None:
+    def _listen(self, driver: Driver | None) -> None:
         """Handle what workers have sent; waits at most one tick."""
-        by_connection = {worker.connection: worker for worker in busy}
+        by_connection = {worker.connection: worker for worker in self._workers}
         for connection in wait(list(by_connection), timeout=TICK_S):
             worker = by_connection[connection]  # type: ignore[index]
             try:
                 message = worker.connection.recv()
-            except (EOFError, ConnectionError):
-                worker.read_energy()
+            except (EOFError, OSError):
+                if worker.job is not None:
+                    worker.read_energy()  # while the dead process can still be read
                 self._lose(worker, driver, worker.death())
                 continue
-            if isinstance(message, Progress):
-                worker.curve.append(message)
-                worker.read_energy()
-                decision = driver.report(message)
-                if worker.stop_asked_s is None:  # else the worker has its answer already
-                    _send_quietly(worker, decision)
-            elif isinstance(message, TrialResult):
-                worker.release()
-                driver.tell(message)
+            self._handle(worker, message, driver)
+        for worker in [worker for worker in self._workers if not worker.is_ready]:
+            if time.monotonic() - worker.started_s > START_LIMIT_S:
+                self._lose(worker, driver, f"not ready after {START_LIMIT_S:g} s")
+
+    def _handle(self, worker: WorkerProcess, message: Any, driver: Driver | None) -> None:
+        if isinstance(message, Ready):
+            worker.is_ready, self._failed_starts = True, 0
+            self._overhead.append(message.energy)
+        elif isinstance(message, TaskFailed):
+            logger.debug("%s", message.details)
+            raise EcoAutoMLError(message.reason)
+        elif driver is not None and isinstance(message, Progress):
+            worker.curve.append(message)
+            worker.answer(driver.report(message))
+        elif driver is not None and isinstance(message, TrialResult):
+            worker.release()
+            driver.tell(message)
+            if (message.reason or "").startswith(OUT_OF_MEMORY):
+                self._discard(worker)  # whatever filled its memory may still be there
 
     def _look_after(self, driver: Driver) -> None:
         """Mark joules, and end trials that are over their time or do not answer."""
         now_s = time.monotonic()
         is_mark_due = now_s - self._marked_s >= MARK_EVERY_S
         for worker in [worker for worker in self._workers if worker.job is not None]:
-            line = worker.read_energy()
+            worker.read_energy()
             if is_mark_due:
-                driver.mark(_mark(worker, line))
-            if worker.stop_asked_s is not None and now_s - worker.stop_asked_s > GRACE_S:
+                driver.mark(worker.mark())
+            is_asked = worker.stop_decision is not None
+            is_silent = is_asked and now_s - worker.stop_asked_s > GRACE_S
+            if is_silent and not worker.connection.poll():
                 self._end_silent(worker, driver)
             elif now_s - worker.started_s > self._time_limit_s:
                 reason = f"took longer than executor.trial_time_limit_s ({self._time_limit_s:g} s)"
@@ -259,56 +202,35 @@ class LocalExecutor(Executor):
         if is_mark_due:
             self._marked_s = now_s
 
-    def _end_silent(self, worker: Worker, driver: Driver) -> None:
+    def _end_silent(self, worker: WorkerProcess, driver: Driver) -> None:
         """Kill a worker that was asked to stop and does not answer."""
-        decision = worker.stop_decision or Decision(action=Action.INTERRUPT)
-        is_pruned = decision.action is Action.PRUNE
-        state = TrialState.PRUNED if is_pruned else TrialState.INTERRUPTED
+        decision = worker.stop_decision
+        assert decision is not None
         reason = f"{decision.reason or 'told to stop'}; it did not answer and was killed"
-        self._lose(worker, driver, reason, state)
+        self._lose(worker, driver, reason, STATE_AFTER[decision.action])
 
     def _lose(
         self,
-        worker: Worker,
-        driver: Driver,
+        worker: WorkerProcess,
+        driver: Driver | None,
         reason: str,
         state: TrialState = TrialState.FAILED,
     ) -> None:
-        """Record the trial of a worker that is dead or must die, and start another worker."""
-        assert worker.job is not None
-        result = TrialResult(
-            number=worker.job.number,
-            state=state,
-            candidate=worker.job.candidate,
-            reason=reason,
-            energy=(worker.read_energy(),),
-            curve=tuple(worker.curve),
-            duration_s=time.monotonic() - worker.started_s,
-            epochs=max((progress.epoch for progress in worker.curve), default=0),
-        )
-        worker.release()
-        self._replace(worker)
-        driver.tell(result)
+        """Give up a worker that is dead or must die, and record its trial."""
+        result = worker.lost_trial(reason, state) if worker.job is not None else None
+        self._discard(worker)
+        if not worker.is_ready:
+            self._failed_starts += 1
+            if self._failed_starts >= MAX_FAILED_STARTS:
+                raise EcoAutoMLError(
+                    f"{MAX_FAILED_STARTS} workers in a row could not start: {reason}; "
+                    "what they printed stands above"
+                )
+        if result is not None and driver is not None:
+            driver.tell(result)
 
-
-def _mark(worker: Worker, line: EnergyLine) -> EnergyMark:
-    assert worker.job is not None
-    return EnergyMark(
-        trial=worker.job.number,
-        energy_j=line.energy_j,
-        provenance=None if line.provenance is None else line.provenance.value,
-        duration_s=time.monotonic() - worker.started_s,
-        source=line.source,
-    )
-
-
-def _send_quietly(worker: Worker, message: Any) -> bool:
-    """Send, unless the worker is gone, which shows at the next receive."""
-    try:
-        if isinstance(message, Decision) and message.action is not Action.CONTINUE:
-            worker.stop(message)
-        else:
-            worker.connection.send(message)
-    except (BrokenPipeError, ConnectionError):
-        return False
-    return True
+    def _discard(self, worker: WorkerProcess) -> None:
+        """End a worker; another one is started when there is need for it."""
+        self._workers.remove(worker)
+        worker.process.kill()
+        worker.kill()

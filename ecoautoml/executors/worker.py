@@ -21,12 +21,13 @@ from typing import Any
 
 ORPHAN_CHECK_S = 0.5
 IMAGE_CACHE_BYTES = 2 * 2**30
-"""Resized images kept in memory; those at their stored size are shared through the page cache."""
+"""Images kept in memory at most; those at their stored size are shared through the page cache."""
 
 
 def main() -> None:
     """Connect to the main process and serve it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # the main process's to handle
+        signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
     with Connection(int(sys.argv[1])) as connection:
         try:
@@ -82,16 +83,18 @@ def _set_up(setup: Any) -> tuple[Any, Any]:
         from ecoautoml.data.tensors import TensorCache
         from ecoautoml.trial.parts import TrialParts
 
+        if setup.target.startswith("cuda"):
+            torch.cuda.set_device(setup.target)
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         import ecoautoml.trial.run  # noqa: F401  (timm and the runtime, once per worker)
 
         _check_runtimes(setup.runtimes, setup.target)
         if setup.memory_bytes is not None:
-            _limit_memory(setup.memory_bytes)
+            _limit_memory(setup.memory_bytes + _mapped_bytes(setup.prepared))
         parts = TrialParts(
             config=config,
             prepared=setup.prepared,
-            images=TensorCache(setup.prepared, IMAGE_CACHE_BYTES),
+            images=TensorCache(setup.prepared, _cache_bytes(setup.memory_bytes)),
             open_meters=opener,
             target=setup.target,
             device=setup.target if torch.cuda.is_available() else "cpu",
@@ -111,6 +114,19 @@ def _check_runtimes(names: tuple[str, ...], target: str) -> None:
         why = member.why_unavailable(target)
         if why is not None:
             raise SpaceError(f"the space's runtime {name} cannot be used: {why}; use auto")
+
+
+def _cache_bytes(limit_bytes: int | None) -> int:
+    return IMAGE_CACHE_BYTES if limit_bytes is None else min(IMAGE_CACHE_BYTES, limit_bytes // 3)
+
+
+def _mapped_bytes(prepared: Any) -> int:
+    """Return the bytes of images mapped from files.
+
+    They count against the limit, though the page cache holds them once for all workers.
+    """
+    pixels = prepared.channels * prepared.image_size**2
+    return int(sum(prepared.counts.values()) * pixels)
 
 
 def _limit_memory(limit_bytes: int) -> None:

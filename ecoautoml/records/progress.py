@@ -35,6 +35,8 @@ class Action(StrEnum):
     CONTINUE = "continue"
     PRUNE = "prune"
     """Stop: it cannot reach the front. Its joules stay on the bill."""
+    STOP = "stop"
+    """Stop: the budget is spent. Its joules stay on the bill; it says nothing about the model."""
     INTERRUPT = "interrupt"
     """Stop now, nothing is wrong: the search is being ended; a resumed search runs it again."""
 

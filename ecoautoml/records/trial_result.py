@@ -8,7 +8,10 @@ from enum import StrEnum
 
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_energy_j, weakest
-from ecoautoml.records.progress import Progress
+from ecoautoml.records.progress import Action, Progress
+
+OUT_OF_MEMORY = "out of memory"
+"""How the reason of a trial that ran out of memory begins."""
 
 
 class TrialState(StrEnum):
@@ -16,6 +19,8 @@ class TrialState(StrEnum):
 
     COMPLETE = "complete"
     PRUNED = "pruned"
+    STOPPED = "stopped"
+    """The budget was spent before it ended; what it would have become is unknown."""
     INFEASIBLE = "infeasible"
     """A constraint was violated; when it was known before training, nothing was trained."""
     FAILED = "failed"
@@ -23,6 +28,14 @@ class TrialState(StrEnum):
     """The same candidate had been run before: its result was taken, nothing was spent."""
     INTERRUPTED = "interrupted"
     """The search ended first; a resumed search runs it again."""
+
+
+STATE_AFTER: dict[Action, TrialState] = {
+    Action.PRUNE: TrialState.PRUNED,
+    Action.STOP: TrialState.STOPPED,
+    Action.INTERRUPT: TrialState.INTERRUPTED,
+}
+"""What a trial is, once it was told to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

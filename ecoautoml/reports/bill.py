@@ -14,6 +14,7 @@ from ecoautoml.reports.summary import RunSummary
 KINDS: dict[str, str] = {
     "useful": "finished trials",
     "pruned": "stopped early",
+    "stopped": "cut short by the budget",
     "infeasible": "broke a constraint",
     "failed": "failed",
     "interrupted": "interrupted",
@@ -24,6 +25,7 @@ KINDS: dict[str, str] = {
 _KIND_OF_STATE = {
     TrialState.COMPLETE: "useful",
     TrialState.PRUNED: "pruned",
+    TrialState.STOPPED: "stopped",
     TrialState.INFEASIBLE: "infeasible",
     TrialState.FAILED: "failed",
     TrialState.INTERRUPTED: "interrupted",

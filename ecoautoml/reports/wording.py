@@ -33,6 +33,7 @@ ENERGY_PROVENANCE: dict[str, str] = {
 STATE_WORDS: dict[str, str] = {
     "complete": "finished",
     "pruned": "stopped early",
+    "stopped": "cut short by the budget",
     "infeasible": "broke a constraint",
     "failed": "failed",
     "reused": "reused",

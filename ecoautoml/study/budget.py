@@ -8,8 +8,6 @@ from ecoautoml.carbon.grams import carbon_gco2e
 from ecoautoml.config.models import Budget, CarbonConfig
 from ecoautoml.units import SECONDS_PER_HOUR, joules_from_wh
 
-_BUDGET_OF = "budget of "
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
@@ -32,22 +30,17 @@ def exhausted(budget: Budget, carbon: CarbonConfig, spent: Spent) -> str | None:
     The number of trials is not among them: it only stops new ones from starting.
     """
     if budget.hours is not None and spent.elapsed_s >= budget.hours * SECONDS_PER_HOUR:
-        return f"{_BUDGET_OF}{budget.hours:g} h spent"
+        return f"budget of {budget.hours:g} h spent"
     if (
         budget.energy_wh is not None
         and spent.energy_j is not None
         and spent.energy_j >= joules_from_wh(budget.energy_wh)
     ):
-        return f"{_BUDGET_OF}{budget.energy_wh:g} Wh spent"
+        return f"budget of {budget.energy_wh:g} Wh spent"
     grams = carbon_gco2e(spent.energy_j, carbon.intensity_gco2e_per_kwh, carbon.pue)
     if budget.carbon_g is not None and grams is not None and grams >= budget.carbon_g:
-        return f"{_BUDGET_OF}{budget.carbon_g:g} g CO2e spent"
+        return f"budget of {budget.carbon_g:g} g CO2e spent"
     return None
-
-
-def is_cut_short(reason: str | None) -> bool:
-    """Return whether a trial's reason for ending is that a budget was spent."""
-    return reason is not None and reason.startswith(_BUDGET_OF)
 
 
 def has_trials_left(budget: Budget, spent: Spent) -> bool:

@@ -11,12 +11,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import Trial
 from optuna.trial import TrialState as OptunaState
 from pydantic import TypeAdapter
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from ecoautoml.config.models import SamplerConfig
 from ecoautoml.errors import RunError
@@ -51,26 +54,34 @@ class Ledger:
         name: Study name.
         objectives: Column names, in order.
         constraints: Texts of the constraints, in order; may be left out to read only.
+        is_read_only: Whether the study must exist and nothing is to be written.
 
     Raises:
         RunError: The storage cannot be opened, or the study was made for other objectives.
     """
 
     def __init__(
-        self, storage: str, name: str, objectives: Sequence[str], constraints: Sequence[str] = ()
+        self,
+        storage: str,
+        name: str,
+        objectives: Sequence[str],
+        constraints: Sequence[str] = (),
+        *,
+        is_read_only: bool = False,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.objectives, self.constraints = tuple(objectives), tuple(constraints)
+        shown = without_password(storage)
         try:
-            self._study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                directions=[METRICS[name].direction for name in objectives],
-                load_if_exists=True,
+            self._study = (
+                _load(storage, name) if is_read_only else _create(storage, name, objectives)
             )
+        except KeyError:  # Optuna's word for a study that is not there
+            raise RunError(f"the ledger {shown} holds no study called {name}") from None
         except Exception as error:  # sqlalchemy and database drivers raise many classes
-            raise RunError(f"the ledger {storage} cannot be opened: {error}") from error
-        self._check_objectives(storage)
+            reason = " ".join(str(error).split())[:200]
+            raise RunError(f"the ledger {shown}: {reason}") from error
+        self._check_objectives(shown, is_read_only=is_read_only)
         self._results: dict[int, TrialResult] = {}
         self._numbers: dict[int, int] = {}
         self._interrupted: dict[int, EnergyLine] = {}
@@ -159,14 +170,14 @@ class Ledger:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _check_objectives(self, storage: str) -> None:
+    def _check_objectives(self, storage: str, *, is_read_only: bool) -> None:
         """Refuse a study made for other objectives; Optuna itself would take any."""
         known = self._study.metric_names
-        if known is None:
+        if known is None and not is_read_only:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._study.set_metric_names(list(self.objectives))  # the dashboard shows them
-        elif tuple(known) != self.objectives:
+        elif known is not None and tuple(known) != self.objectives:
             raise RunError(
                 f"the ledger {storage} was made for other objectives: {', '.join(known)}"
             )
@@ -174,7 +185,7 @@ class Ledger:
     def _read(self, trial: optuna.trial.FrozenTrial) -> None:
         """Take one stored trial into memory."""
         self._numbers[trial.number] = trial._trial_id
-        if trial.state.is_finished() and RESULT in trial.user_attrs:
+        if RESULT in trial.user_attrs:
             self._results[trial.number] = _RESULTS.validate_json(trial.user_attrs[RESULT])
         marks = trial.user_attrs.get(MARKS, {"earlier": None, "now": None})
         # the last attempt's joules are part of its result, when it came to one
@@ -239,7 +250,7 @@ class Ledger:
         # which one has fewer. 0 is what is not known to be violated, as before training.
         unknown = dict.fromkeys(self.constraints, 0.0)
         for text, violation in {**unknown, **result.constraints}.items():
-            _set_constraint_once(trial, text, violation)
+            _set_constraint(trial, text, violation)
         state, values = self._optuna_outcome(result)
         self._study.tell(result.number, values, state=state)
         self._results[result.number] = result
@@ -275,6 +286,48 @@ class Ledger:
         return 0.5 if METRICS[name].is_score else None
 
 
+def _create(storage: str, name: str, objectives: Sequence[str]) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=[METRICS[name].direction for name in objectives],
+        load_if_exists=True,
+    )
+
+
+def _load(storage: str, name: str) -> optuna.Study:
+    """Return a study that is there; nothing is created where there is none.
+
+    Raises:
+        KeyError: There is no such study.
+    """
+    url = make_url(storage)
+    file = url.database or ""
+    is_plain_file = url.get_backend_name() == "sqlite" and not file.startswith("file:")
+    if is_plain_file and not Path(file).is_file():  # merely connecting would make an empty one
+        raise KeyError(name)
+    tables = optuna.storages.RDBStorage(storage, skip_table_creation=True)
+    return optuna.load_study(storage=tables, study_name=name)
+
+
+def without_password(storage: str) -> str:
+    """Return a storage URL that may be shown: no password, and no options, which can hold one.
+
+    Raises:
+        RunError: It cannot be read, so what in it is a password cannot be told.
+    """
+    try:
+        url = make_url(storage)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or "@" in (url.host or ""):
+        raise RunError(
+            "storage: it is not a database URL; write it like sqlite:///FILE or "
+            "postgresql://USER:PASSWORD@HOST/NAME, with %40 for an @ in the password"
+        )
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def _suggest(trial: Trial, dimension: Dimension) -> Value:
     """Let Optuna choose a value of one dimension."""
     if dimension.kind == "categorical":
@@ -291,7 +344,7 @@ def _suggest(trial: Trial, dimension: Dimension) -> Value:
     return trial.suggest_float(dimension.name, low, high, step=step, log=dimension.log)
 
 
-def _set_constraint_once(trial: Trial, text: str, violation: float) -> None:
+def _set_constraint(trial: Trial, text: str, violation: float) -> None:
     """Set a constraint; a trial told again after a crash may have it already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -14,12 +14,17 @@ from ecoautoml.records.trial_result import Probe, TrialJob, TrialResult, TrialSt
 from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.strategies.base import Pruner
 from ecoautoml.strategies.samplers import derive_seed
-from ecoautoml.study.budget import Spent, exhausted, has_trials_left, is_cut_short, time_left_s
+from ecoautoml.study.budget import Spent, exhausted, has_trials_left, time_left_s
 from ecoautoml.study.ledger import Ledger, Proposal
+from ecoautoml.study.session import Session
 from ecoautoml.study.standing import Standing, standing
 
-MAX_REPEATS = 200
+MAX_REPEATS = 60
 """Proposals in a row that were run before, after which the space counts as exhausted."""
+MAX_EQUAL_FAILURES = 12
+"""Failures in a row for the same reason, with nothing ever completed, that end a search."""
+SAYS_NOTHING = (TrialState.REUSED, TrialState.STOPPED, TrialState.INTERRUPTED)
+"""States whose results are not those of the candidate itself."""
 SESSION_EVERY_S = 2.0
 """How often elapsed time and overhead are written to the ledger."""
 
@@ -62,8 +67,8 @@ class SearchLoop:
         ledger: Where everything is written.
         pruner: What stops trials early.
         epochs_for: Epochs of a candidate.
-        overhead: Lines of this session that belong to no trial (look ahead, worker starts, ...).
-        observer: Called after every event and about twice a second.
+        session: Joules that belong to no trial (look ahead, worker starts, ...).
+        observer: Called after every event and report, and every 2 s.
         should_interrupt: Whether the user has asked to stop.
     """
 
@@ -72,7 +77,7 @@ class SearchLoop:
     ledger: Ledger
     pruner: Pruner
     epochs_for: Callable[[Proposal], int]
-    overhead: Callable[[], Sequence[EnergyLine]]
+    session: Session
     observer: Observer
     should_interrupt: Callable[[], bool]
     earlier: Spent
@@ -83,6 +88,7 @@ class SearchLoop:
     _marks: dict[int, EnergyMark] = field(default_factory=dict)
     _would_have_stopped: dict[int, int] = field(default_factory=dict)
     _requeued: list[Proposal] = field(default_factory=list)
+    _limit: str | None = None
     _session_written_s: float = 0.0
     _standing: Standing = field(default_factory=lambda: Standing(0, None))
 
@@ -96,7 +102,7 @@ class SearchLoop:
     def ask(self) -> TrialJob | None:
         """Return the next trial to run, None when there is none left to start."""
         repeats = 0
-        while self._requeued or has_trials_left(self.config.budget, self.spent()):
+        while self._may_start():
             proposal = self._next()
             before = self._same_as(proposal)
             if before is not None:
@@ -107,7 +113,7 @@ class SearchLoop:
                 return self._start(proposal)
             repeats += 1
             if repeats >= MAX_REPEATS:
-                self._notify("the space is exhausted: every proposal has been run before")
+                self._notify(f"the last {repeats} proposals had all been run before: enough")
                 return None
         return None
 
@@ -150,8 +156,9 @@ class SearchLoop:
         """Return what running trials are told to end, None to go on."""
         if self.should_interrupt():
             return Decision(action=Action.INTERRUPT, reason="the search was interrupted")
-        limit = exhausted(self.config.budget, self.config.carbon, self.spent())
-        return None if limit is None else Decision(action=Action.PRUNE, reason=limit)
+        if self._limit is None:  # kept: an estimate of the joules spent may be corrected downwards
+            self._limit = exhausted(self.config.budget, self.config.carbon, self.spent())
+        return None if self._limit is None else Decision(action=Action.STOP, reason=self._limit)
 
     # --- for others -----------------------------------------------------------------------------
 
@@ -171,6 +178,23 @@ class SearchLoop:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _may_start(self) -> bool:
+        if self.stop() is not None or self._fails_always():
+            return False
+        return bool(self._requeued) or has_trials_left(self.config.budget, self.spent())
+
+    def _fails_always(self) -> bool:
+        """Return whether going on would only repeat the same failure."""
+        results = self.ledger.results()
+        last = results[-MAX_EQUAL_FAILURES:]
+        is_failing = len(last) == MAX_EQUAL_FAILURES and all(
+            result.state is TrialState.FAILED and result.reason == last[0].reason for result in last
+        )
+        if is_failing and not any(result.state is TrialState.COMPLETE for result in results):
+            self._notify(f"giving up: {len(last)} trials in a row failed: {last[0].reason}")
+            return True
+        return False
+
     def _next(self) -> Proposal:
         if self._requeued:
             return self._requeued.pop(0)
@@ -179,9 +203,7 @@ class SearchLoop:
     def _same_as(self, proposal: Proposal) -> TrialResult | None:
         key = proposal.candidate.key()
         for result in self.ledger.results():
-            # what a spent budget cut short says nothing about its candidate
-            is_whole = result.state is not TrialState.REUSED and not is_cut_short(result.reason)
-            if is_whole and result.candidate.key() == key:
+            if result.state not in SAYS_NOTHING and result.candidate.key() == key:
                 return result
         return None
 
@@ -191,7 +213,7 @@ class SearchLoop:
 
     def _reuse_waiting(self, result: TrialResult) -> None:
         """Give a result to the proposals that waited for it; an interrupted one has none."""
-        if result.state is TrialState.INTERRUPTED:
+        if result.state in SAYS_NOTHING:
             return
         key = result.candidate.key()
         same = [proposal for proposal in self._waiting if proposal.candidate.key() == key]
@@ -247,12 +269,11 @@ class SearchLoop:
             for mark in self._marks.values()
         ]
         interrupted = self.ledger.interrupted_energy().values()  # attempts before those running
-        return [*finished, *running, *interrupted, *self.overhead()]
+        return [*finished, *running, *interrupted, *self.session.overhead()]
 
     def _write_session(self) -> None:
         self._session_written_s = time.monotonic()
-        self.ledger.set_attribute("elapsed_s", self.spent().elapsed_s)
-        self.ledger.set_lines("overhead", self.overhead())
+        self.session.write(self.spent().elapsed_s)
 
     def _notify(self, event: str | None) -> None:
         running = {number: (curve[-1] if curve else None) for number, curve in self._curves.items()}

@@ -5,19 +5,39 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import yaml
+from pydantic import TypeAdapter
 
 from ecoautoml.config.load import load_config
 from ecoautoml.config.models import SearchConfig
 from ecoautoml.errors import RunError
+from ecoautoml.spaces.dimensions import SearchSpace
 
-CONFIG_FILE, ENVIRONMENT_FILE, LEDGER_FILE = "config.yaml", "environment.json", "ledger.db"
-MAY_CHANGE = {"budget", "executor", "output", "name", "keep_models", "carbon"}
+CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
+SPACE_FILE, LEDGER_FILE = "space.json", "ledger.db"
+MAY_CHANGE = {"budget", "executor", "output", "keep_models", "carbon"}
 """Keys that a resumed run may change: they do not alter what a trial is."""
+
+
+_SPACES = TypeAdapter(SearchSpace)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeOf:
+    """What a run is made of, beside its configuration.
+
+    Attributes:
+        space: The search space, resolved.
+        environment: Versions, hardware, seed and commit as JSON values.
+    """
+
+    space: SearchSpace
+    environment: dict[str, Any]
 
 
 class RunFolder:
@@ -65,8 +85,14 @@ class RunFolder:
 
         Raises:
             RunError: It holds a run and ``resume`` is False, is in use, or was made with another
-                configuration.
+                configuration; or the folder cannot be written.
         """
+        try:
+            return self._take(config, resume=resume)
+        except OSError as error:
+            raise RunError(f"output: {self.path} cannot be written ({error.strerror})") from error
+
+    def _take(self, config: SearchConfig, *, resume: bool) -> Self:
         if self.exists() and not resume:
             raise RunError(
                 f"{self.path} already holds a run; add --resume to go on with it, or "
@@ -80,21 +106,29 @@ class RunFolder:
         self._is_new = is_new
         return self
 
-    def begin(self, config: SearchConfig, environment: dict[str, Any]) -> None:
-        """Write down what the run is made with; from here on it can be resumed."""
+    def begin(self, config: SearchConfig, made_of: MadeOf) -> None:
+        """Write down what the run is made with; from here on it can be resumed.
+
+        Raises:
+            RunError: It was begun with another space or for another target.
+        """
+        if self.exists():
+            self._check_made_of(made_of)
+        space = _SPACES.dump_json(made_of.space, indent=2).decode()
         tree = config.model_dump(mode="json")
-        _write(self.path / ENVIRONMENT_FILE, json.dumps(environment, indent=2))
+        _write(self._next_environment_file(), json.dumps(made_of.environment, indent=2))
+        _write(self.path / SPACE_FILE, space)
         _write(self.path / CONFIG_FILE, yaml.safe_dump(tree, sort_keys=False))
         self._is_new = False
 
     def close(self) -> None:
         """Give the folder back; one in which nothing was begun is removed."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
         if self._is_new:
             shutil.rmtree(self.path, ignore_errors=True)
             self._is_new = False
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +146,7 @@ class RunFolder:
         lock = (self.path / ".lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             lock.close()
             raise RunError(f"{self.path} is in use by another search") from None
         return lock
@@ -126,6 +160,29 @@ class RunFolder:
                 f"{self.path} was made with another {', '.join(changed)}; a resumed run may only "
                 f"change {', '.join(sorted(MAY_CHANGE))}. Begin another with --set name=OTHER"
             )
+
+    def _check_made_of(self, made_of: MadeOf) -> None:
+        """Refuse a space file that was changed, or another target, since the run was begun."""
+        before = json.loads((self.path / ENVIRONMENT_FILE).read_text())
+        target = before.get("hardware", {}).get("measured on")
+        if target != made_of.environment["hardware"]["measured on"]:
+            raise RunError(f"{self.path} was measured on {target}; resume it where there is one")
+        space = self.path / SPACE_FILE
+        if space.is_file() and _SPACES.validate_json(space.read_text()) != made_of.space:
+            raise RunError(
+                f"{self.path} was made with another version of the space {made_of.space.name}; "
+                "begin another with --set name=OTHER"
+            )
+
+    def _next_environment_file(self) -> Path:
+        """Return a file of its own for every session: a resumed run may have moved."""
+        first = self.path / ENVIRONMENT_FILE
+        if not self.exists():  # one left by a session killed while it began says nothing
+            return first
+        number = 2
+        while (path := first.with_stem(f"{first.stem}_{number}")).exists():
+            number += 1
+        return path
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from ecoautoml.config.models import MeterConfig
@@ -12,8 +13,8 @@ from ecoautoml.errors import RunError
 from ecoautoml.records.energy_reading import EnergyLine
 from ecoautoml.study.ledger import Ledger
 
-MARKS_ARE_AT_MOST_APART_S = 2.5
-"""What a kill can leave unexplained."""
+USUAL_GAP_S = 2.5
+"""What a kill leaves unexplained at least: marks are written every 2 s, at the next tick."""
 
 
 class Session:
@@ -31,6 +32,7 @@ class Session:
         self._ledger, self._workers = ledger, workers
         self._earlier = ledger.lines("overhead")
         self._lines: list[EnergyLine] = []
+        self._written_s = time.monotonic()
         self._meters = open_driver_meter(meter)
         self._driver = EnergyWindow(self._meters.meters, self._meters.clock)
         self._driver.__enter__()  # stays open: it is read while the search runs
@@ -41,16 +43,34 @@ class Session:
         Raises:
             RunError: The images are not those the run was begun with.
         """
-        if self._ledger.attribute("is_open"):
-            before_s = float(self._ledger.attribute("unexplained_s") or 0.0)
-            self._ledger.set_attribute("unexplained_s", before_s + MARKS_ARE_AT_MOST_APART_S)
-        self._ledger.set_attribute("is_open", True)
         self._check_images(prepared)
+        if self._ledger.attribute("is_open"):
+            gap_s = max(USUAL_GAP_S, float(self._ledger.attribute("longest_gap_s") or 0.0))
+            before_s = float(self._ledger.attribute("unexplained_s") or 0.0)
+            self._ledger.set_attribute("unexplained_s", before_s + gap_s)
+        self._ledger.set_attribute("is_open", True)
+        self._ledger.set_attribute("longest_gap_s", 0.0)
         self._ledger.set_attribute("notes", list(prepared.notes))
+        self.write()
 
     def add(self, line: EnergyLine) -> None:
         """Add a line."""
         self._lines.append(line)
+        self.write()
+
+    def note(self, sentence: str) -> None:
+        """Add a sentence to what the report tells."""
+        self._ledger.set_attribute("notes", [*(self._ledger.attribute("notes") or ()), sentence])
+
+    def write(self, elapsed_s: float | None = None) -> None:
+        """Write down the lines so far; what a kill can leave unexplained is the time between."""
+        now_s = time.monotonic()
+        gap_s, self._written_s = now_s - self._written_s, now_s
+        if gap_s > float(self._ledger.attribute("longest_gap_s") or 0.0):
+            self._ledger.set_attribute("longest_gap_s", gap_s)
+        self._ledger.set_lines("overhead", self.overhead())
+        if elapsed_s is not None:
+            self._ledger.set_attribute("elapsed_s", elapsed_s)
 
     def overhead(self) -> tuple[EnergyLine, ...]:
         """Return all lines, earlier sessions' first."""
@@ -59,7 +79,7 @@ class Session:
 
     def end(self) -> None:
         """Write down the lines and a clean end."""
-        self._ledger.set_lines("overhead", self.overhead())
+        self.write()
         self._ledger.set_attribute("is_open", False)
         self._meters.close()
 

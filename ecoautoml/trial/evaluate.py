@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn import metrics as sklearn_metrics
 from torch import nn
 
 from ecoautoml.data.tensors import ImageTensors, batches
@@ -87,9 +87,7 @@ def _auroc(logits: Logits, predicted: Labels, labels: Labels) -> float:
     shares = shifted / shifted.sum(axis=1, keepdims=True)
     one_hot = np.eye(logits.shape[1])[labels]
     present = one_hot.any(axis=0) & ~one_hot.all(axis=0)  # undefined for absent classes
-    return float(
-        sklearn_metrics.roc_auc_score(one_hot[:, present], shares[:, present], average="macro")
-    )
+    return float(_metrics().roc_auc_score(one_hot[:, present], shares[:, present], average="macro"))
 
 
 def _top5(logits: Logits, predicted: Labels, labels: Labels) -> float:
@@ -100,14 +98,21 @@ def _top5(logits: Logits, predicted: Labels, labels: Labels) -> float:
 def _balanced(logits: Logits, predicted: Labels, labels: Labels) -> float:
     # recall over the classes present: scikit-learn's own warns about predicted absent ones
     return float(
-        sklearn_metrics.recall_score(
+        _metrics().recall_score(
             labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
         )
     )
 
 
 def _macro_f1(logits: Logits, predicted: Labels, labels: Labels) -> float:
-    return float(sklearn_metrics.f1_score(labels, predicted, average="macro", zero_division=0))
+    return float(_metrics().f1_score(labels, predicted, average="macro", zero_division=0))
+
+
+def _metrics() -> Any:
+    """Return scikit-learn's scores, imported late: a quarter of a worker's start, rarely needed."""
+    from sklearn import metrics
+
+    return metrics
 
 
 _SCORES: dict[str, Callable[[Logits, Labels, Labels], float]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ import torch
 
 from ecoautoml.data.tensors import ImageTensors
 from ecoautoml.energy.window import EnergyWindow
-from ecoautoml.errors import EcoAutoMLError
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.energy_reading import EnergyLine
 from ecoautoml.trial.evaluate import session_logits
@@ -18,6 +18,8 @@ from ecoautoml.trial.parts import TrialParts, model_folder
 from ecoautoml.trial.run import build_deployable, resolution_of, runtime_of
 from ecoautoml.trial.settings import epochs_for, settings_for
 from ecoautoml.trial.train import Trainer
+
+logger = logging.getLogger(__name__)
 
 LOOK_AHEAD_STEPS = 4
 """Training steps timed per candidate."""
@@ -72,8 +74,9 @@ def look_ahead(candidates: Sequence[Candidate], parts: TrialParts) -> LookAhead:
             try:
                 export_s, export_j = _time_export(candidate, parts)
                 training_s, training_j = _time_training(candidate, parts)
-            except (EcoAutoMLError, RuntimeError):
-                continue  # a candidate that cannot run says nothing about the others
+            except Exception as error:  # noqa: BLE001  (it says nothing about the others)
+                logger.debug("no look ahead at a candidate: %s", error)
+                continue
             seconds.append(export_s + training_s)
             known = export_j is not None and training_j is not None
             joules.append(export_j + training_j if known else None)  # type: ignore[operator]

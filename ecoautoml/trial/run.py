@@ -20,6 +20,8 @@ from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.columns import SCORES
 from ecoautoml.records.progress import Action
 from ecoautoml.records.trial_result import (
+    OUT_OF_MEMORY,
+    STATE_AFTER,
     InferenceMeasurement,
     Probe,
     TrialJob,
@@ -50,9 +52,7 @@ def run_trial(job: TrialJob, parts: TrialParts, messenger: Messenger) -> TrialRe
     try:
         return _steps(job, parts, messenger, log, meters)
     except TrialStoppedError as stop:
-        is_pruned = stop.decision.action is Action.PRUNE
-        state = TrialState.PRUNED if is_pruned else TrialState.INTERRUPTED
-        return log.result(state, reason=stop.decision.reason)
+        return log.result(STATE_AFTER[stop.decision.action], reason=stop.decision.reason)
     except Exception as error:  # noqa: BLE001  (one trial's failure never ends a search)
         return log.result(
             TrialState.FAILED, reason=_reason(error), details=traceback.format_exc(limit=20)
@@ -269,8 +269,9 @@ def _about(parts: TrialParts, resolution: int) -> dict[str, object]:
 def _reason(error: Exception) -> str:
     """Return one sentence; running out of memory is named whatever raised it."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "can't allocate memory" in text or "bad_alloc" in text:
-        return f"out of memory: {text or type(error).__name__}"
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return f"out of GPU memory: {text}"
+    is_memory = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
+        phrase in text for phrase in ("can't allocate memory", "annot allocate memory", "bad_alloc")
+    )
+    if is_memory:
+        return f"{OUT_OF_MEMORY}: {text or type(error).__name__}"[:500]
     return f"{type(error).__name__}: {text}"[:500]

@@ -1,6 +1,7 @@
 """Networks for tests, built by a user's own function: quick to train, and some misbehave."""
 
 import ctypes
+import itertools
 import time
 
 import torch
@@ -52,6 +53,8 @@ def build(values, in_chans, num_classes):
             return Misbehaving(network, lambda: time.sleep(3600))
         case "spin":
             return Misbehaving(network, _spin)
+        case "spin_late":  # later than a look ahead of a few steps
+            return Misbehaving(network, _after(40, _spin))
         case "memory":
             return Misbehaving(network, lambda: torch.ones(200_000_000_000, dtype=torch.uint8))
         case "memory_bit_by_bit":
@@ -59,6 +62,11 @@ def build(values, in_chans, num_classes):
         case "raise":
             raise RuntimeError("this network cannot be built")
     return network
+
+
+def _after(calls, act):
+    made = itertools.count(1)
+    return lambda: act() if next(made) > calls else None
 
 
 def _spin() -> None:

@@ -138,6 +138,10 @@ def pruned(number, accuracy=0.4, energy_j=0.004, epochs=3, **changes):
     return replace(result, **changes)
 
 
+def stopped(number, **changes):
+    return pruned(number, state=TrialState.STOPPED, reason="budget of 2 Wh spent", **changes)
+
+
 def infeasible(number, energy_j=0.1, latency_ms=9.0, **changes):
     result = TrialResult(
         number=number,

@@ -11,6 +11,7 @@ from builders import (
     pruned,
     reused,
     sample_run,
+    stopped,
     summary,
 )
 
@@ -24,18 +25,19 @@ def by_kind(bill):
 
 def test_every_joule_stands_on_one_line_and_the_total_is_their_sum():
     original = complete(0, 0.9, 0.002)
-    results = [original, pruned(1), infeasible(2), failed(3), reused(4, original)]
+    results = [original, pruned(1), infeasible(2), failed(3), reused(4, original), stopped(5)]
     run = summary(overhead=(line("overhead", 3.0),), interrupted={1: line("interrupted", 4.0)})
     bill = energy_bill(results, run)
     assert by_kind(bill) == {
         "useful": 105.0,
         "pruned": 35.0,
+        "stopped": 35.0,
         "infeasible": 7.0,
         "failed": 20.0,
         "interrupted": 4.0,
         "overhead": 3.0,
     }
-    assert bill.total_energy_j == pytest.approx(174.0)
+    assert bill.total_energy_j == pytest.approx(209.0)
 
 
 def test_measured_and_estimated_joules_are_told_apart():

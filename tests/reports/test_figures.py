@@ -9,6 +9,7 @@ from builders import (
     pruned,
     reused,
     sample_run,
+    stopped,
     summary,
 )
 
@@ -114,6 +115,7 @@ RUNS = {
     "three objectives": lambda: (sample_run()[0], summary(THREE)),
     "scores only": lambda: (sample_run()[0], summary(("validation_accuracy",))),
     "empty": lambda: ([], summary()),
+    "cut short": lambda: ([complete(0, 0.9, 0.002), stopped(1)], summary()),
     "all failed": lambda: ([failed(0), failed(1)], summary()),
     "no joules": lambda: ([complete(0, 0.9, None, energy=())], summary()),
 }

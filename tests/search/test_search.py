@@ -183,7 +183,7 @@ def test_an_energy_budget_ends_the_search_and_its_running_trial(tmp_path):
         "training": {"epochs": 5000, "patience": None},
     }
     result = search(quick_config(tmp_path, **changes))
-    assert result.results[-1].state is TrialState.PRUNED
+    assert result.results[-1].state is TrialState.STOPPED
     assert result.results[-1].reason == "budget of 0.012 Wh spent"
     assert result.bill.total_energy_j > 0.012 * 3600
     # enforced within the trial: what is over is a moment of it, and the test scores

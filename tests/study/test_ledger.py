@@ -1,3 +1,4 @@
+import sqlite3
 from dataclasses import replace
 
 import optuna
@@ -19,7 +20,7 @@ from searches_by_hand import (
 from ecoautoml.errors import RunError
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.study.ledger import RESULT, Ledger, joined
+from ecoautoml.study.ledger import RESULT, Ledger, joined, without_password
 
 SPACE, CONFIG = conditional_space(), sampler("random")
 Optuna = optuna.trial.TrialState
@@ -68,6 +69,7 @@ def test_a_complete_trial_is_told_with_its_values_in_the_order_of_the_objectives
     [
         (TrialState.PRUNED, Optuna.PRUNED),
         (TrialState.FAILED, Optuna.FAIL),
+        (TrialState.STOPPED, Optuna.FAIL),  # a spent budget says nothing about the model
         (TrialState.COMPLETE, Optuna.FAIL),  # without its values there is nothing to tell
     ],
 )
@@ -224,7 +226,7 @@ def test_a_result_written_but_not_told_is_told_on_reopening(ledger, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         ledger.record(result)
     again = open_ledger(tmp_path)
-    assert again.results() == []
+    assert again.results() == [result]  # a reader sees it, told or not
     assert unfinished(again) == []
     for opened in (again, open_ledger(tmp_path)):
         assert opened.results() == [result]
@@ -357,12 +359,75 @@ def test_a_ledger_of_other_objectives_is_refused(tmp_path, other):
     assert open_ledger(tmp_path, objectives=TWO).objectives == TWO
 
 
-def test_a_storage_that_cannot_be_opened_is_refused(tmp_path):
-    with pytest.raises(RunError, match="cannot be opened"):
-        Ledger(f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}", "test", TWO)
+@pytest.mark.parametrize("is_read_only", [False, True])
+def test_a_storage_that_cannot_be_opened_is_refused_by_its_name(tmp_path, is_read_only):
     (tmp_path / "text.db").write_text("not a database, but long enough to be looked at" * 50)
-    with pytest.raises(RunError, match="cannot be opened"):
-        Ledger(f"sqlite:///{tmp_path / 'text.db'}", "test", TWO)
+    before = (tmp_path / "text.db").read_bytes()
+    for name in ("nowhere/x.db", "text.db"):
+        with pytest.raises(RunError, match=f"the ledger sqlite:///.*{name}"):
+            Ledger(f"sqlite:///{tmp_path / name}", "test", TWO, is_read_only=is_read_only)
+    assert (tmp_path / "text.db").read_bytes() == before
+
+
+def test_reading_a_study_that_is_not_there_is_refused_and_creates_nothing(tmp_path):
+    open_ledger(tmp_path)
+    foreign = sqlite3.connect(tmp_path / "foreign.db")
+    foreign.execute("create table mine (x)")
+    foreign.close()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, study_name in (
+        ("none.db", "test"),
+        ("ledger.db", "other"),
+        ("foreign.db", "test"),
+    ):
+        with pytest.raises(RunError, match="the ledger sqlite"):
+            Ledger(f"sqlite:///{tmp_path / name}", study_name, TWO, is_read_only=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_study_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RunError, match="holds no study called test"):
+        Ledger(f"sqlite:///{tmp_path / 'none.db'}", "test", TWO, is_read_only=True)
+
+
+def test_a_ledger_opened_to_read_shows_the_same_and_writes_nothing(ledger, tmp_path):
+    run_trials(ledger, 3, "random")
+    propose(ledger)
+    ledger.mark(mark(3, 2.0))
+    before = (tmp_path / "ledger.db").read_bytes()
+    storage = f"sqlite:///{tmp_path / 'ledger.db'}"
+    reader = Ledger(storage, "test", TWO, is_read_only=True)
+    assert reader.results() == ledger.results()
+    assert reader.interrupted_energy()[3].energy_j == 2.0
+    assert (tmp_path / "ledger.db").read_bytes() == before
+    with pytest.raises(RunError, match="other objectives"):
+        Ledger(storage, "test", THREE, is_read_only=True)
+
+
+@pytest.mark.parametrize("is_read_only", [False, True])
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "postgresql://me:s3cret@127.0.0.1:1/x",
+        "nodriver://me:s3cret@127.0.0.1/x",
+        "postgresql://127.0.0.1:1/x?user=me&password=s3cret",
+        "postgresql//me:s3cret@127.0.0.1/x",
+        "postgresql://me:s3cret@127.0.0.1:port/x",
+        "postgresql://me:an@s3cret@127.0.0.1:1/x",
+        "s3cret",
+    ],
+)
+def test_a_refused_storage_never_shows_its_password(storage, is_read_only):
+    with pytest.raises(RunError) as caught:
+        Ledger(storage, "test", TWO, is_read_only=is_read_only)
+    assert "s3cret" not in str(caught.value)
+    assert "storage" in str(caught.value) or "the ledger" in str(caught.value)
+
+
+def test_a_storage_without_a_password_is_shown_as_it_is():
+    for storage in ("sqlite:////tmp/ledger.db", "postgresql://me@host:5432/studies"):
+        assert without_password(storage) == storage
+    assert without_password("mysql://me:s3cret@host/x?ssl_key=k") == "mysql://me:***@host/x"
 
 
 def test_several_lines_become_one_of_the_weakest_provenance():

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from searches_by_hand import conditional_space, line, mark, open_ledger, outcome
+from searches_by_hand import KnownSession, conditional_space, line, mark, open_ledger, outcome
 
 from ecoautoml.config import load_config
 from ecoautoml.records.trial_result import TrialState
@@ -16,13 +16,14 @@ def session(tmp_path):
 
     def opened(**budget):
         tree = {"data": "digits", "space": "tiny", "sampler": "random", "budget": budget}
+        ledger = open_ledger(tmp_path)
         return SearchLoop(
             config=load_config(tree),
             space=conditional_space(),
-            ledger=open_ledger(tmp_path),
+            ledger=ledger,
             pruner=NoPruner(),
             epochs_for=lambda proposal: 3,
-            overhead=lambda: [line("overhead", 0.5)],
+            session=KnownSession(ledger, line("worker start", 0.5)),
             observer=lambda snapshot: None,
             should_interrupt=lambda: False,
             earlier=Spent(trials=0, elapsed_s=0.0, energy_j=None),

@@ -4,10 +4,19 @@ import sys
 
 import pytest
 import yaml
+from searches_by_hand import conditional_space
 
 from ecoautoml.config import load_config
 from ecoautoml.errors import ConfigError, RunError
-from ecoautoml.study.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, MAY_CHANGE, RunFolder
+from ecoautoml.spaces.load import load_space
+from ecoautoml.study.run_folder import (
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    MAY_CHANGE,
+    SPACE_FILE,
+    MadeOf,
+    RunFolder,
+)
 
 HOLD_IT = """
 import sys
@@ -25,18 +34,32 @@ def config(**changes):
     return load_config({"data": "digits", "space": "tiny", **changes})
 
 
-def open_run(path, *, resume=False, **changes):
+def environment(target="cpu", **facts):
+    return {"seed": 3, "hardware": {"measured on": target}, **facts}
+
+
+def open_run(path, *, resume=False, space=None, about=None, **changes):
     """Take the folder and begin a run in it, as a search does."""
     run = RunFolder(path).take(config(**changes), resume=resume)
-    run.begin(config(**changes), {"seed": 3})
+    made_of = MadeOf(space=space or conditional_space(), environment=about or environment())
+    try:
+        run.begin(config(**changes), made_of)
+    except RunError:
+        run.close()
+        raise
     return run
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir() if path.name != ".lock"}
 
 
 def test_a_new_run_writes_what_it_was_made_with(tmp_path):
     with open_run(tmp_path / "a" / "run", seed=3) as run:
         assert run.exists()
         assert run.config() == config(seed=3)
-        assert json.loads((run.path / ENVIRONMENT_FILE).read_text()) == {"seed": 3}
+        assert json.loads((run.path / ENVIRONMENT_FILE).read_text()) == environment()
+        assert json.loads((run.path / SPACE_FILE).read_text())["builder"] == "python"
         assert run.models.parent == run.data.parent == run.path
     assert yaml.safe_load((run.path / CONFIG_FILE).read_text())["seed"] == 3
 
@@ -66,6 +89,7 @@ def test_resuming_what_was_never_begun_begins_it(tmp_path):
         ({"objectives": ["validation_accuracy", "params"]}, "another objectives;"),
         ({"training": {"epochs": 9}, "data": {"subset": 99}}, "another data, training;"),
         ({"sampler": "random", "budget": {"trials": 99}}, "another sampler;"),
+        ({"name": "other"}, "another name;"),  # its trials would be sought in another study
     ],
 )
 def test_a_changed_configuration_is_refused_and_the_keys_are_named(tmp_path, changes, named):
@@ -73,7 +97,7 @@ def test_a_changed_configuration_is_refused_and_the_keys_are_named(tmp_path, cha
     before = (tmp_path / CONFIG_FILE).read_text()
     with pytest.raises(RunError, match=named) as caught:
         open_run(tmp_path, resume=True, **changes)
-    allowed = "may only change budget, carbon, executor, keep_models, name, output"
+    allowed = "may only change budget, carbon, executor, keep_models, output"
     assert allowed in str(caught.value)
     assert (tmp_path / CONFIG_FILE).read_text() == before
 
@@ -84,13 +108,62 @@ def test_what_does_not_alter_a_trial_may_change(tmp_path):
         "budget": {"trials": 99},
         "executor": {"workers": 3},
         "output": "elsewhere",
-        "name": "other",
         "keep_models": "all",
         "carbon": {"zone": "DE"},
     }
     assert set(changes) == MAY_CHANGE
     with open_run(tmp_path, resume=True, **changes) as run:
         assert run.config() == config(**changes)
+
+
+def test_a_changed_space_is_refused_with_what_to_do_and_nothing_is_written(tmp_path):
+    open_run(tmp_path).close()
+    before = contents(tmp_path)
+    values = {"builder": "python", "function": "nowhere:build", "width": {"low": 4, "high": 64}}
+    other = load_space({"architecture": values, "hyperparameters": {"epochs": 3}})
+    with pytest.raises(RunError, match=r"another version of the space .* --set name=OTHER"):
+        open_run(tmp_path, resume=True, space=other)
+    assert contents(tmp_path) == before
+    open_run(tmp_path, resume=True).close()  # nothing is broken by having been refused
+
+
+def test_a_space_survives_its_file_to_the_last_value(tmp_path):
+    for space in ("tiny", "mobilenet_v3", "timm_zoo"):
+        for resume in (False, True):
+            open_run(tmp_path / space, space=load_space(space), resume=resume).close()
+
+
+def test_another_target_is_refused_with_what_to_do_and_nothing_is_written(tmp_path):
+    open_run(tmp_path, about=environment("cuda:0")).close()
+    before = contents(tmp_path)
+    with pytest.raises(RunError, match="was measured on cuda:0; resume it where there is one"):
+        open_run(tmp_path, resume=True, about=environment("cpu"))
+    assert contents(tmp_path) == before
+
+
+def test_every_later_session_writes_an_environment_of_its_own(tmp_path):
+    for session in (1, 2, 3):
+        about = environment(session=session)
+        open_run(tmp_path, resume=session > 1, about=about).close()
+    names = [ENVIRONMENT_FILE, "environment_2.json", "environment_3.json"]
+    written = [json.loads((tmp_path / name).read_text()) for name in names]
+    assert [one["session"] for one in written] == [1, 2, 3]
+
+
+def test_what_a_session_killed_while_it_began_left_does_not_count(tmp_path):
+    (tmp_path / ENVIRONMENT_FILE).write_text(json.dumps(environment("cuda:0")))
+    open_run(tmp_path, resume=True, about=environment("cpu")).close()
+    open_run(tmp_path, resume=True, about=environment("cpu")).close()
+    assert json.loads((tmp_path / ENVIRONMENT_FILE).read_text()) == environment("cpu")
+
+
+@pytest.mark.parametrize("name", ["file", "file/run", "n" * 300], ids=["file", "below", "long"])
+def test_a_path_that_cannot_be_written_is_refused_by_its_name(tmp_path, name):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match=r"output: .* cannot be written \(.+\)"):
+        RunFolder(tmp_path / name).take(config(), resume=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_folder_in_which_nothing_was_begun_leaves_no_trace(tmp_path):

@@ -18,6 +18,7 @@ from ecoautoml.units import format_energy
 _COLOURS = {
     "useful": style.GREEN,
     "pruned": style.ORANGE,
+    "stopped": style.GOLD,
     "infeasible": style.PURPLE,
     "failed": style.RED,
     "interrupted": style.BLUE,

@@ -27,6 +27,7 @@ GRID = "rgba(128, 138, 152, 0.22)"
 STATE_COLOURS = {
     "complete": GREEN,
     "pruned": ORANGE,
+    "stopped": GOLD,
     "infeasible": PURPLE,
     "failed": RED,
     "reused": GREY,
