@@ -50,7 +50,7 @@ def test_optuna_dashboard_opens_the_ledger(tmp_path):
         summaries = get(address, process)["study_summaries"]
         assert [summary["study_name"] for summary in summaries] == ["quick"]
         study = get(f"{address}/{summaries[0]['study_id']}?after=0", process)
-        assert study["metric_names"] == list(result.config.objectives)
+        assert study["objective_names"] == list(result.config.objectives)
         assert [trial["number"] for trial in study["trials"]] == [0, 1]
         assert [trial["state"] for trial in study["trials"]] == ["Complete", "Complete"]
     finally:

@@ -77,7 +77,7 @@ def test_ten_kills_lose_nothing_and_double_nothing(tmp_path):
 def test_killed_searches_leave_no_worker_behind(tmp_path):
     config = write_config(
         tmp_path / "config.yaml",
-        quick_config(tmp_path, space=net_space(behaviour="spin_late"), executor={"workers": 1}),
+        quick_config(tmp_path, space=net_space(behaviour="spin_late"), training={"epochs": 100}),
     )
     process = start("search", config)
     wait_for(process, "Expected")
@@ -129,7 +129,8 @@ def test_the_first_interrupt_stores_writes_and_exits_130_and_resume_goes_on(tmp_
 
 def test_a_second_interrupt_stops_at_once(tmp_path):
     config = write_config(
-        tmp_path / "config.yaml", quick_config(tmp_path, space=net_space(behaviour="spin_late"))
+        tmp_path / "config.yaml",
+        quick_config(tmp_path, space=net_space(behaviour="spin_late"), training={"epochs": 100}),
     )
     process = start("search", config)
     wait_for(process, "Expected")

@@ -179,21 +179,21 @@ def test_a_candidate_run_before_is_reused_and_a_small_space_ends_the_search(tmp_
 
 def test_an_energy_budget_ends_the_search_and_its_running_trial(tmp_path):
     changes = {
-        "budget": {"energy_wh": 0.012, "trials": 50},
+        "budget": {"energy_wh": 0.03, "trials": 50},
         "training": {"epochs": 5000, "patience": None},
     }
     result = search(quick_config(tmp_path, **changes))
     assert result.results[-1].state is TrialState.STOPPED
-    assert result.results[-1].reason == "budget of 0.012 Wh spent"
-    assert result.bill.total_energy_j > 0.012 * 3600
+    assert result.results[-1].reason == "budget of 0.03 Wh spent"
+    assert result.bill.total_energy_j > 0.03 * 3600
     # enforced within the trial: what is over is a moment of it, and the test scores
-    assert result.bill.total_energy_j < 0.012 * 3600 + 25
+    assert result.bill.total_energy_j < 0.03 * 3600 + 25
     assert len(result.results) < 50
 
 
 def test_a_failing_trial_does_not_end_the_search(tmp_path):
     space = net_space(behaviour=["ok", "raise"])
-    result = search(quick_config(tmp_path, space=space, budget={"trials": 6}, seed=3))
+    result = search(quick_config(tmp_path, space=space, budget={"trials": 6}, seed=1))
     states = set(result.trials["state"])
     assert states == {"complete", "failed"}
     failed = next(one for one in result.results if one.state is TrialState.FAILED)
