@@ -41,6 +41,7 @@ class LocalExecutor(Executor):
         workers: How many trials run at once.
         time_limit_s: Seconds after which a trial is ended as failed.
         open_meters: Opens energy meters, to read workers from outside.
+        grace_s: How long a worker may take to answer a request to stop before it is killed.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class LocalExecutor(Executor):
         workers: int,
         time_limit_s: float,
         open_meters: Callable[[], MeterSet],
+        grace_s: float = GRACE_S,
     ) -> None:
         self._setup, self._n_workers, self._time_limit_s = setup, workers, time_limit_s
-        self._open_meters = open_meters
+        self._open_meters, self._grace_s = open_meters, grace_s
         self._workers: list[WorkerProcess] = []
         self._overhead: list[EnergyLine] = []
         self._failed_starts = 0
@@ -193,7 +195,7 @@ class LocalExecutor(Executor):
             if is_mark_due:
                 driver.mark(worker.mark())
             is_asked = worker.stop_decision is not None
-            is_silent = is_asked and now_s - worker.stop_asked_s > GRACE_S
+            is_silent = is_asked and now_s - worker.stop_asked_s > self._grace_s
             if is_silent and not worker.connection.poll():
                 self._end_silent(worker, driver)
             elif now_s - worker.started_s > self._time_limit_s:

@@ -83,7 +83,13 @@ def make_executor(tmp_path_factory):
             memory_bytes=round(memory_gb * 1e9),
         )
         opener = partial(open_meters, config.measure.meter, "cpu")
-        return LocalExecutor(setup, workers=workers, time_limit_s=time_limit_s, open_meters=opener)
+        return LocalExecutor(
+            setup,
+            workers=workers,
+            time_limit_s=time_limit_s,
+            open_meters=opener,
+            grace_s=4.0,
+        )
 
     return make
 

@@ -185,7 +185,8 @@ def test_an_energy_budget_ends_the_search_and_its_running_trial(tmp_path):
     result = search(quick_config(tmp_path, **changes))
     assert result.results[-1].state is TrialState.STOPPED
     assert result.results[-1].reason == "budget of 0.03 Wh spent"
-    assert result.bill.total_energy_j > 0.03 * 3600
+    # a trial's own reading replaces the coarser one from outside that ended it
+    assert result.bill.total_energy_j > 0.03 * 3600 * 0.95
     # enforced within the trial: what is over is a moment of it, and the test scores
     assert result.bill.total_energy_j < 0.03 * 3600 + 25
     assert len(result.results) < 50
