@@ -43,6 +43,14 @@ def test_a_candidate_ruled_out_before_training_has_a_cost_and_no_score():
     assert (dot.x, dot.y) == (0.1, None)
 
 
+def test_the_picture_shows_finished_trials_whatever_was_stopped_far_below():
+    results = [complete(0, 0.99, 0.004), complete(1, 0.97, 0.002), complete(2, 0.96, 0.005)]
+    low, high = front._score_range(info_of([*results, pruned(3, 0.2)]))
+    assert 0.95 < low < 0.96
+    assert 0.99 < high < 1.0
+    assert front._score_range(info_of([pruned(0, 0.4)])) is None
+
+
 def test_estimated_joules_are_hollow_and_named_on_the_axis():
     info = info_of([complete(0, 0.9, 0.002)])
     assert info.front[0].is_hollow
