@@ -37,12 +37,12 @@ def in_a_terminal(*arguments: object) -> str:
 
 
 def test_a_terminal_shows_a_live_table_that_is_gone_in_the_end(tmp_path):
-    tree = quick_config(tmp_path, budget={"trials": 2}, training={"epochs": 25, "patience": None})
+    tree = quick_config(tmp_path, budget={"trials": 2}, training={"epochs": 150, "patience": None})
     text = in_a_terminal("search", write_config(tmp_path / "config.yaml", tree))
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     assert re.search(r"\d+ complete.*\| ~?[\d.]+ k?J \| front \d", plain)
     assert re.search(r"epoch.*validation accuracy", plain)
-    assert re.search(r"\d+/25", plain)  # epochs of the running trial
+    assert re.search(r"\d+/150", plain)  # epochs of the running trial
     assert "left" in plain
     assert "\x1b[2K" in text  # lines are redrawn in place
     assert plain.index("Expected: about 2 trials") < plain.index("trial 0 complete")

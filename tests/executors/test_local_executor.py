@@ -72,7 +72,7 @@ def make_executor(tmp_path_factory):
     prepared = {}
 
     def make(workers: int = 1, time_limit_s: float = 60.0, memory_gb: float = 6.0):
-        config = load_config(quick_config(folder))
+        config = load_config(quick_config(folder, training={"epochs": 2, "patience": None}))
         prepared.setdefault("data", prepare_data(config.data, folder / "data"))
         setup = WorkerSetup(
             config=config,

@@ -132,7 +132,7 @@ def test_corners_of_the_tiny_space_have_the_promised_sizes():
     highest = decode(space, lambda d: d.values[-1] if d.values else d.middle)
     small, large = (build(corner, num_classes=10) for corner in (lowest, highest))
     assert count_params(small) < 5_000 < 250_000 < count_params(large) < 400_000
-    assert count_macs(large, (1, 1, 28, 28)) < 5_000_000
+    assert count_macs(large, (1, 1, 28, 28)) < 8_000_000
     for network in (small, large):
         for side in (8, 32):
             assert network.eval()(torch.zeros(1, 1, side, side)).shape == (1, 10)
