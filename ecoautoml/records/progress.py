@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ecoautoml.records.energy_reading import EnergyLine, Provenance
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -68,3 +70,13 @@ class EnergyMark:
     provenance: str | None
     duration_s: float
     source: str = ""
+
+    def as_line(self, name: str) -> EnergyLine:
+        """Return the mark as a line of the bill."""
+        return EnergyLine(
+            line=name,
+            energy_j=self.energy_j,
+            duration_s=self.duration_s,
+            provenance=None if self.provenance is None else Provenance(self.provenance),
+            source=self.source,
+        )

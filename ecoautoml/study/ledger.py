@@ -25,7 +25,7 @@ from ecoautoml.config.models import SamplerConfig
 from ecoautoml.errors import RunError
 from ecoautoml.records.candidate import Candidate, Value
 from ecoautoml.records.columns import METRICS
-from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_energy_j, weakest
+from ecoautoml.records.energy_reading import EnergyLine, total_energy_j, weakest
 from ecoautoml.records.progress import EnergyMark
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
@@ -148,14 +148,7 @@ class Ledger:
 
     def mark(self, mark: EnergyMark) -> None:
         """Write down the joules of a running trial so far."""
-        line = EnergyLine(
-            line="interrupted",
-            energy_j=mark.energy_j,
-            duration_s=mark.duration_s,
-            provenance=None if mark.provenance is None else Provenance(mark.provenance),
-            source=mark.source,
-        )
-        self._set_marks(mark.trial, line)
+        self._set_marks(mark.trial, mark.as_line("interrupted"))
 
     def record(self, result: TrialResult) -> None:
         """Write down a finished trial, once; an interrupted one only leaves its joules."""

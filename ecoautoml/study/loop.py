@@ -164,13 +164,7 @@ class SearchLoop:
 
     def spent(self) -> Spent:
         """Return what has been spent, over all sessions."""
-        results = [r for r in self.ledger.results() if r.state is not TrialState.REUSED]
-        lines = self._lines()
-        return Spent(
-            trials=len(results) + len(self._curves),
-            elapsed_s=self.earlier.elapsed_s + time.monotonic() - self._started_s,
-            energy_j=total_energy_j(lines),
-        )
+        return self._spent(self._lines())
 
     def close(self) -> None:
         """Write down the end of the session."""
@@ -256,18 +250,17 @@ class SearchLoop:
         self.ledger.record(result)
         self._notify(_describe(result))
 
+    def _spent(self, lines: Sequence[EnergyLine]) -> Spent:
+        results = [r for r in self.ledger.results() if r.state is not TrialState.REUSED]
+        return Spent(
+            trials=len(results) + len(self._curves),
+            elapsed_s=self.earlier.elapsed_s + time.monotonic() - self._started_s,
+            energy_j=total_energy_j(lines),
+        )
+
     def _lines(self) -> list[EnergyLine]:
         finished = [line for result in self.ledger.results() for line in result.energy]
-        running = [
-            EnergyLine(
-                line="running",
-                energy_j=mark.energy_j,
-                duration_s=mark.duration_s,
-                provenance=None if mark.provenance is None else Provenance(mark.provenance),
-                source=mark.source,
-            )
-            for mark in self._marks.values()
-        ]
+        running = [mark.as_line("running") for mark in self._marks.values()]
         interrupted = self.ledger.interrupted_energy().values()  # attempts before those running
         return [*finished, *running, *interrupted, *self.session.overhead()]
 
@@ -277,16 +270,16 @@ class SearchLoop:
 
     def _notify(self, event: str | None) -> None:
         running = {number: (curve[-1] if curve else None) for number, curve in self._curves.items()}
-        results = self.ledger.results()
+        results, lines = self.ledger.results(), self._lines()
         if event is not None:
             self._standing = standing(results, self.config.objectives)
-        spent = self.spent()
+        spent = self._spent(lines)
         self.observer(
             Snapshot(
                 results=results,
                 running=running,
                 spent=spent,
-                provenance=weakest(line.provenance for line in self._lines()),
+                provenance=weakest(line.provenance for line in lines),
                 front_size=self._standing.front_size,
                 hypervolume=self._standing.hypervolume,
                 left_s=time_left_s(self.config.budget, spent),

@@ -73,3 +73,4 @@ def test_a_model_goes_when_it_is_beaten_and_a_second_look_changes_nothing(folder
 
 def test_a_folder_without_models_is_no_trouble(tmp_path):
     discard_models(tmp_path / "nowhere", RESULTS, OBJECTIVES, "front")
+    assert list(tmp_path.iterdir()) == []

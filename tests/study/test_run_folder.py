@@ -131,6 +131,7 @@ def test_a_space_survives_its_file_to_the_last_value(tmp_path):
     for space in ("tiny", "mobilenet_v3", "timm_zoo"):
         for resume in (False, True):
             open_run(tmp_path / space, space=load_space(space), resume=resume).close()
+        assert (tmp_path / space / "environment_2.json").exists()  # the second session began
 
 
 def test_another_target_is_refused_with_what_to_do_and_nothing_is_written(tmp_path):
