@@ -31,11 +31,13 @@ from ecoautoml.strategies.samplers import derive_seed
 from ecoautoml.study.budget import Spent
 from ecoautoml.study.environment import environment, memory_bytes, usable_cores
 from ecoautoml.study.forecast import Forecast, forecast
-from ecoautoml.study.keep import discard_models, front_numbers
-from ecoautoml.study.ledger import Ledger, without_password
+from ecoautoml.study.keep import discard_models
+from ecoautoml.study.ledger import Ledger
 from ecoautoml.study.loop import Observer, SearchLoop, Snapshot
 from ecoautoml.study.run_folder import MadeOf, RunFolder
 from ecoautoml.study.session import Session
+from ecoautoml.study.standing import front_numbers
+from ecoautoml.study.storage import without_password
 from ecoautoml.trial.settings import epochs_for
 from ecoautoml.units import BYTES_PER_GB
 

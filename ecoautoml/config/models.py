@@ -315,6 +315,9 @@ class MeasureConfig(Section):
     """Device on which models will run and are measured: auto, cpu, cuda or cuda:N."""
     batch_size: PositiveInt = 1
     """Images per call; ``inference_energy_j`` is per image at this batch size."""
+    other_batch_sizes: tuple[PositiveInt, ...] = ()
+    """Further numbers of images per call at which trained models are exported and measured
+    (``model_b32.onnx``, columns ``inference_energy_b32_j`` and so on)."""
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Relative half-width of the 95 % interval at which measuring stops (0.05 = 5 %)."""
     max_seconds: Annotated[float, Field(gt=0)] | None = None

@@ -88,6 +88,20 @@ RESULT_COLUMNS: tuple[str, ...] = (
 )
 """Columns every table starts with, in this order; the parameters follow."""
 
+
+def batch_columns(batch_size: int) -> dict[str, str]:
+    """Return the columns of a measurement at another batch size, by attribute of it."""
+    energy, latency = f"inference_energy_b{batch_size}", f"latency_b{batch_size}"
+    return {
+        "energy_j": f"{energy}_j",
+        "energy_low_j": f"{energy}_j_low",
+        "energy_high_j": f"{energy}_j_high",
+        "provenance": f"{energy}_provenance",
+        "latency_ms": f"{latency}_ms",
+        "latency_p95_ms": f"{latency}_p95_ms",
+    }
+
+
 DETAIL_COLUMNS: tuple[str, ...] = (
     "validation_balanced_accuracy",
     "validation_macro_f1",

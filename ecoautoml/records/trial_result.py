@@ -117,6 +117,7 @@ class TrialResult:
         constraints: Value of each constraint by its text; above 0 means violated.
         probe: What was known before training.
         inference: The measurement of the trained, exported model.
+        other_batches: The same at `measure.other_batch_sizes`.
         energy: The bill, line by line.
         curve: Reports of the trial, oldest first.
         duration_s: Seconds from start to end.
@@ -134,6 +135,7 @@ class TrialResult:
     constraints: Mapping[str, float] = field(default_factory=dict)
     probe: Probe | None = None
     inference: InferenceMeasurement | None = None
+    other_batches: tuple[InferenceMeasurement, ...] = ()
     energy: tuple[EnergyLine, ...] = ()
     curve: tuple[Progress, ...] = ()
     duration_s: float = 0.0

@@ -14,7 +14,7 @@ from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.pareto.knee import knee_index
 from ecoautoml.pareto.scale import as_losses
 from ecoautoml.records.candidate import Candidate, Value
-from ecoautoml.records.columns import DETAIL_COLUMNS, METRICS, RESULT_COLUMNS
+from ecoautoml.records.columns import DETAIL_COLUMNS, METRICS, RESULT_COLUMNS, batch_columns
 from ecoautoml.records.energy_reading import Provenance, total_energy_j, weakest
 from ecoautoml.records.trial_result import InferenceMeasurement, TrialResult, TrialState
 from ecoautoml.reports.summary import RunSummary
@@ -29,12 +29,7 @@ _INTEGERS = {
     "reused_from",
     "would_have_stopped",
 }
-_TEXTS = {
-    "state",
-    "inference_energy_provenance",
-    "training_energy_provenance",
-    "reason",
-}
+_TEXTS = {"state", "reason"}
 
 
 class Knee(NamedTuple):
@@ -65,7 +60,8 @@ def make_frames(results: Iterable[TrialResult], summary: RunSummary) -> Frames:
 def trials_frame(results: Iterable[TrialResult], summary: RunSummary) -> pd.DataFrame:
     """Return one row per trial, in order of trial number.
 
-    Columns are `RESULT_COLUMNS`, the candidates' parameters, then `DETAIL_COLUMNS`. All have pandas
+    Columns are `RESULT_COLUMNS`, the candidates' parameters, `batch_columns` of other batch sizes
+    that were measured, then `DETAIL_COLUMNS`. All have pandas
     types that know missing values (Int64, Float64, string, boolean), so the table can be written to
     CSV and parquet; a parameter with values of several types becomes text. Unknown is ``pd.NA``.
     """
@@ -76,7 +72,8 @@ def trials_frame(results: Iterable[TrialResult], summary: RunSummary) -> pd.Data
     for name in _parameter_names(result.candidate for result in ordered):
         values = [result.candidate.parameters().get(name) for result in ordered]
         columns[f"param.{name}" if name in taken else name] = _parameter_column(values)
-    columns |= {name: _result_column(name, rows) for name in DETAIL_COLUMNS[:-1]}
+    more = dict.fromkeys(name for result in ordered for name in _batch_cells(result))
+    columns |= {name: _result_column(name, rows) for name in (*more, *DETAIL_COLUMNS[:-1])}
     frame = pd.DataFrame(columns)
     on_front = set(front_order(frame, summary.objectives))
     frame["is_on_front"] = _column([row["trial"] in on_front for row in rows], "boolean")
@@ -170,6 +167,7 @@ def _row(result: TrialResult, summary: RunSummary) -> dict[str, Any]:
     interrupted = summary.interrupted.get(result.number)
     training_energy_j, training_provenance = _named(result, "training")
     row: dict[str, Any] = {name: metrics.get(name) for name in METRICS}
+    row |= _batch_cells(result)
     row |= _inference_cells(result.inference or (probe.inference if probe else None))
     if probe is not None:
         # Compression changes them: what the finished model has goes before the probe.
@@ -206,6 +204,15 @@ def _inference_cells(inference: InferenceMeasurement | None) -> dict[str, Any]:
     }
 
 
+def _batch_cells(result: TrialResult) -> dict[str, Any]:
+    """Return the measurements at other batch sizes."""
+    return {
+        column: getattr(measurement, attribute)
+        for measurement in result.other_batches
+        for attribute, column in batch_columns(measurement.batch_size).items()
+    }
+
+
 def _state(result: TrialResult) -> TrialState:
     """Return the state; a finished trial that violates a constraint counts as infeasible."""
     if result.state is TrialState.COMPLETE and not result.is_feasible:
@@ -224,7 +231,7 @@ def _named(result: TrialResult, name: str) -> tuple[float | None, Provenance | N
 
 def _result_column(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.Series[Any]:
     values = [_missing_as_none(row.get(name)) for row in rows]
-    if name in _TEXTS:
+    if name in _TEXTS or name.endswith("_provenance"):
         return _column([None if value is None else str(value) for value in values], "string")
     if name in _INTEGERS:
         return _column([None if value is None else round(value) for value in values], "Int64")

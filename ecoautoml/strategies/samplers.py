@@ -1,20 +1,17 @@
-"""Optuna's samplers by name, each made anew for every decision from a seed.
+"""Optuna's samplers by name, each made anew for every trial from a seed.
 
 A sampler that lived as long as the process would propose otherwise after a restart, because its
-random state would be lost. Made anew from (study seed, trial number, parameter), its proposals
-depend on the ledger alone.
+random state would be lost. Made anew from (study seed, trial number), its proposals depend on the
+ledger alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -30,33 +27,12 @@ from ecoautoml.config.models import (
 class _RepeatableNsga2(optuna.samplers.NSGAIISampler):
     """Chooses the parents of a generation in the order of their numbers.
 
-    Optuna keeps who they are, but not in which order they were chosen; the first child of a
-    generation would be another one if the process died while it was being proposed.
+    Optuna keeps who they are, but not in which order they were chosen: a process that goes on with
+    a generation begun by another would get other children.
     """
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
-
-
-class _RepeatableGp(optuna.samplers.GPSampler):
-    """Gives a trial what was chosen for it before, when the process died before it was used.
-
-    Optuna would take the earlier choice for that of another trial and keep its distance from it.
-    """
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        prefix = "gp:relative_params:"
-        kept = {
-            int(key.removeprefix(prefix)): part
-            for key, part in trial.system_attrs.items()
-            if key.startswith(prefix)
-        }
-        if kept:
-            chosen: dict[str, Any] = json.loads("".join(kept[index] for index in sorted(kept)))
-            return chosen
-        return super().sample_relative(study, trial, search_space)
 
 
 def make_sampler(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
@@ -84,7 +60,7 @@ def _nsga2(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
 
 def _gp(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
     assert isinstance(config, GpSampler)
-    return _RepeatableGp(
+    return optuna.samplers.GPSampler(
         seed=seed,
         n_startup_trials=config.n_startup_trials,
         warn_independent_sampling=False,  # conditional dimensions are, by design

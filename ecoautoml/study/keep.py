@@ -6,28 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from ecoautoml.pareto.front import non_dominated_mask
-from ecoautoml.records.columns import METRICS
 from ecoautoml.records.trial_result import TrialResult, TrialState
-
-
-def front_numbers(results: Sequence[TrialResult], objectives: Sequence[str]) -> set[int]:
-    """Return the trials on the front of the complete, feasible ones."""
-    complete = [
-        result
-        for result in results
-        if result.state is TrialState.COMPLETE
-        and all(name in result.metrics for name in objectives)
-    ]
-    if not complete:
-        return set()
-    losses = np.array(
-        [[METRICS[name].loss(result.metrics[name]) for name in objectives] for result in complete]
-    )
-    mask = non_dominated_mask(losses)
-    return {result.number for result, is_on in zip(complete, mask, strict=True) if is_on}
+from ecoautoml.study.standing import front_numbers
 
 
 def discard_models(

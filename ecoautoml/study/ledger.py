@@ -3,23 +3,20 @@
 Optuna's trial carries parameters, values and constraints, so that its samplers and its dashboard
 work on it; the whole `TrialResult` stands beside them as one user attribute. That attribute is
 written first and in one statement: a process killed right after it has lost nothing, because
-`unfinished` finds the result and only finishes the telling.
+`unfinished` finds the result and only finishes the telling. A trial is proposed in one statement
+too, so none is ever half proposed.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import Trial
 from optuna.trial import TrialState as OptunaState
 from pydantic import TypeAdapter
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from ecoautoml.config.models import SamplerConfig
 from ecoautoml.errors import RunError
@@ -30,6 +27,7 @@ from ecoautoml.records.progress import EnergyMark
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
 from ecoautoml.strategies.samplers import derive_seed, make_sampler
+from ecoautoml.study.storage import MemoryStudy, open_study
 
 RESULT, CANDIDATE, MARKS = "result", "candidate", "energy_marks"
 _RESULTS = TypeAdapter(TrialResult)
@@ -69,21 +67,12 @@ class Ledger:
         *,
         is_read_only: bool = False,
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.objectives, self.constraints = tuple(objectives), tuple(constraints)
-        shown = without_password(storage)
-        try:
-            self._study = (
-                _load(storage, name) if is_read_only else _create(storage, name, objectives)
-            )
-        except KeyError:  # Optuna's word for a study that is not there
-            raise RunError(f"the ledger {shown} holds no study called {name}") from None
-        except Exception as error:  # sqlalchemy and database drivers raise many classes
-            reason = " ".join(str(error).split())[:200]
-            raise RunError(f"the ledger {shown}: {reason}") from error
-        self._check_objectives(shown, is_read_only=is_read_only)
+        self._study = open_study(storage, name, objectives, is_read_only=is_read_only)
+        self._memory = None if is_read_only else MemoryStudy(self._study)
+        self._attributes: dict[str, Any] = dict(self._study.user_attrs)
         self._results: dict[int, TrialResult] = {}
-        self._numbers: dict[int, int] = {}
+        self._ids: dict[int, int] = {}
         self._interrupted: dict[int, EnergyLine] = {}
         for trial in self._study.get_trials(deepcopy=False):
             self._read(trial)
@@ -93,7 +82,7 @@ class Ledger:
     @property
     def has_trials(self) -> bool:
         """Return whether any trial was ever proposed."""
-        return bool(self._numbers)
+        return bool(self._ids)
 
     def results(self) -> list[TrialResult]:
         """Return the results of all finished trials, by number."""
@@ -105,7 +94,7 @@ class Ledger:
 
     def attribute(self, name: str) -> Any:
         """Return a value that belongs to the whole search, None when there is none."""
-        return self._study.user_attrs.get(name)
+        return self._attributes.get(name)
 
     def lines(self, name: str) -> tuple[EnergyLine, ...]:
         """Return lines of the bill that belong to no trial, stored under a name."""
@@ -117,11 +106,13 @@ class Ledger:
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Store a JSON value that belongs to the whole search."""
-        self._study.set_user_attr(name, value)
+        if name not in self._attributes or self._attributes[name] != value:
+            self._study.set_user_attr(name, value)
+            self._attributes[name] = value
 
     # --- writing ------------------------------------------------------------------------------
 
-    def unfinished(self, space: SearchSpace, config: SamplerConfig, seed: int) -> list[Proposal]:
+    def unfinished(self) -> list[Proposal]:
         """Return the trials that were running when an earlier session ended, to be run again.
 
         Their joules so far stay on the bill. A trial whose result was written but not told is
@@ -134,17 +125,30 @@ class Ledger:
                 continue
             self._read(frozen)  # this session's marks, if it has made any
             self._set_marks(frozen.number, None)
-            trial = self._reopen(frozen.number, config, seed)
-            proposals.append(self._propose(trial, space, config, seed))
+            candidate = _CANDIDATES.validate_json(frozen.user_attrs[CANDIDATE])
+            proposals.append(Proposal(number=frozen.number, candidate=candidate))
         return proposals
 
     def propose(self, space: SearchSpace, config: SamplerConfig, seed: int) -> Proposal:
-        """Ask the sampler for one more trial."""
-        number = len(self._numbers)
-        self._study.sampler = make_sampler(config, derive_seed(seed, number, "trial"))
-        trial = self._study.ask()
-        self._numbers[trial.number] = trial._trial_id
-        return self._propose(trial, space, config, seed)
+        """Ask the sampler for one more trial.
+
+        Raises:
+            RunError: Another process is writing to this ledger.
+        """
+        found: list[Candidate] = []
+
+        def decide(trial: Trial) -> None:
+            found.append(decode(space, lambda dimension: _suggest(trial, dimension)))
+
+        sampler = make_sampler(config, derive_seed(seed, len(self._ids), "trial"))
+        chosen = self._in_memory.choose(sampler, decide)
+        chosen.user_attrs[CANDIDATE] = _CANDIDATES.dump_json(found[0]).decode()
+        trial_id = self._storage.create_new_trial(self._study._study_id, template_trial=chosen)
+        if self._storage.get_trial_number_from_id(trial_id) != chosen.number:
+            self._storage.set_trial_state_values(trial_id, OptunaState.FAIL)
+            raise RunError("another process is writing to the ledger of this search; end one")
+        self._ids[chosen.number] = trial_id
+        return Proposal(number=chosen.number, candidate=found[0])
 
     def mark(self, mark: EnergyMark) -> None:
         """Write down the joules of a running trial so far."""
@@ -163,21 +167,18 @@ class Ledger:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _check_objectives(self, storage: str, *, is_read_only: bool) -> None:
-        """Refuse a study made for other objectives; Optuna itself would take any."""
-        known = self._study.metric_names
-        if known is None and not is_read_only:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._study.set_metric_names(list(self.objectives))  # the dashboard shows them
-        elif known is not None and tuple(known) != self.objectives:
-            raise RunError(
-                f"the ledger {storage} was made for other objectives: {', '.join(known)}"
-            )
+    @property
+    def _storage(self) -> optuna.storages.BaseStorage:
+        return self._study._storage
+
+    @property
+    def _in_memory(self) -> MemoryStudy:
+        assert self._memory is not None, "a ledger opened to be read is not written to"
+        return self._memory
 
     def _read(self, trial: optuna.trial.FrozenTrial) -> None:
         """Take one stored trial into memory."""
-        self._numbers[trial.number] = trial._trial_id
+        self._ids[trial.number] = trial._trial_id
         if RESULT in trial.user_attrs:
             self._results[trial.number] = _RESULTS.validate_json(trial.user_attrs[RESULT])
         marks = trial.user_attrs.get(MARKS, {"earlier": None, "now": None})
@@ -186,42 +187,6 @@ class Ledger:
         attempts = [_LINE.validate_python(marks[name]) for name in names if marks[name]]
         if attempts:
             self._interrupted[trial.number] = joined("interrupted", attempts)
-
-    def _propose(
-        self, trial: Trial, space: SearchSpace, config: SamplerConfig, seed: int
-    ) -> Proposal:
-        stored = trial.user_attrs.get(CANDIDATE)
-        if stored is not None:
-            return Proposal(number=trial.number, candidate=_CANDIDATES.validate_json(stored))
-        with warnings.catch_warnings():
-            # Optuna warns of choices that SQLite stores as text, NumPy of a study too flat to model
-            warnings.simplefilter("ignore")
-            candidate = decode(space, self._chooser(trial, config, seed))
-        trial.set_user_attr(CANDIDATE, _CANDIDATES.dump_json(candidate).decode())
-        return Proposal(number=trial.number, candidate=candidate)
-
-    def _chooser(
-        self, trial: Trial, config: SamplerConfig, seed: int
-    ) -> Callable[[Dimension], Value]:
-        """Return a function that lets the sampler choose one value.
-
-        The sampler is seeded anew for every parameter: a trial that was interrupted in the middle
-        of being proposed then goes on as if it had not been.
-        """
-        self._study.sampler = make_sampler(config, derive_seed(seed, trial.number, "relative"))
-        _ = trial.relative_params
-
-        def choose(dimension: Dimension) -> Value:
-            self._study.sampler = make_sampler(
-                config, derive_seed(seed, trial.number, dimension.name)
-            )
-            return _suggest(trial, dimension)
-
-        return choose
-
-    def _reopen(self, number: int, config: SamplerConfig, seed: int) -> Trial:
-        self._study.sampler = make_sampler(config, derive_seed(seed, number, "trial"))
-        return Trial(self._study, self._numbers[number])
 
     def _attempts(self, number: int) -> list[EnergyLine]:
         """Return the joules of earlier, interrupted attempts, as no or one line."""
@@ -234,18 +199,20 @@ class Ledger:
         self._set(number, MARKS, {"earlier": earlier[0] if earlier else None, "now": present})
 
     def _set(self, number: int, name: str, value: Any) -> None:
-        self._study._storage.set_trial_user_attr(self._numbers[number], name, value)
+        self._storage.set_trial_user_attr(self._ids[number], name, value)
 
     def _tell(self, result: TrialResult) -> None:
-        trial_id = self._numbers[result.number]
-        trial = Trial(self._study, trial_id)
+        trial_id = self._ids[result.number]
         # Every trial is told of every constraint: Optuna's Gaussian process refuses a study in
         # which one has fewer. 0 is what is not known to be violated, as before training.
-        unknown = dict.fromkeys(self.constraints, 0.0)
-        for text, violation in {**unknown, **result.constraints}.items():
-            _set_constraint(trial, text, violation)
+        constraints = {**dict.fromkeys(self.constraints, 0.0), **result.constraints}
         state, values = self._optuna_outcome(result)
-        self._study.tell(result.number, values, state=state)
+        told = self._in_memory.tell(result.number, state, values, constraints)
+        known = self._storage.get_trial_system_attrs(trial_id)
+        for key, value in told.system_attrs.items():
+            if key not in known:
+                self._storage.set_trial_system_attr(trial_id, key, value)
+        self._storage.set_trial_state_values(trial_id, state, values)
         self._results[result.number] = result
 
     def _optuna_outcome(self, result: TrialResult) -> tuple[OptunaState, list[float] | None]:
@@ -279,48 +246,6 @@ class Ledger:
         return 0.5 if METRICS[name].is_score else None
 
 
-def _create(storage: str, name: str, objectives: Sequence[str]) -> optuna.Study:
-    return optuna.create_study(
-        storage=storage,
-        study_name=name,
-        directions=[METRICS[name].direction for name in objectives],
-        load_if_exists=True,
-    )
-
-
-def _load(storage: str, name: str) -> optuna.Study:
-    """Return a study that is there; nothing is created where there is none.
-
-    Raises:
-        KeyError: There is no such study.
-    """
-    url = make_url(storage)
-    file = url.database or ""
-    is_plain_file = url.get_backend_name() == "sqlite" and not file.startswith("file:")
-    if is_plain_file and not Path(file).is_file():  # merely connecting would make an empty one
-        raise KeyError(name)
-    tables = optuna.storages.RDBStorage(storage, skip_table_creation=True)
-    return optuna.load_study(storage=tables, study_name=name)
-
-
-def without_password(storage: str) -> str:
-    """Return a storage URL that may be shown: no password, and no options, which can hold one.
-
-    Raises:
-        RunError: It cannot be read, so what in it is a password cannot be told.
-    """
-    try:
-        url = make_url(storage)
-    except (ArgumentError, ValueError):
-        url = None
-    if url is None or "@" in (url.host or ""):
-        raise RunError(
-            "storage: it is not a database URL; write it like sqlite:///FILE or "
-            "postgresql://USER:PASSWORD@HOST/NAME, with %40 for an @ in the password"
-        )
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
 def _suggest(trial: Trial, dimension: Dimension) -> Value:
     """Let Optuna choose a value of one dimension."""
     if dimension.kind == "categorical":
@@ -335,13 +260,6 @@ def _suggest(trial: Trial, dimension: Dimension) -> Value:
         )
     step = None if dimension.step is None else float(dimension.step)
     return trial.suggest_float(dimension.name, low, high, step=step, log=dimension.log)
-
-
-def _set_constraint(trial: Trial, text: str, violation: float) -> None:
-    """Set a constraint; a trial told again after a crash may have it already."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trial.set_constraint(text, violation)
 
 
 def joined(name: str, lines: Sequence[EnergyLine]) -> EnergyLine:

@@ -94,7 +94,7 @@ class SearchLoop:
 
     def __post_init__(self) -> None:
         config = self.config
-        self._requeued = self.ledger.unfinished(self.space, config.sampler, config.seed)
+        self._requeued = self.ledger.unfinished()
         self._standing = standing(self.ledger.results(), config.objectives)
 
     # --- the executor's questions ---------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How far a search has come: the size of its front and the hypervolume below it."""
+"""Which trials are on the front, and the hypervolume below it."""
 
 from __future__ import annotations
 
@@ -26,19 +26,36 @@ class Standing(NamedTuple):
     hypervolume: float | None
 
 
-def standing(results: Sequence[TrialResult], objectives: Sequence[str]) -> Standing:
-    """Return the standing after these trials."""
-    values = [
-        [result.metrics[name] for name in objectives]
+def comparable(results: Sequence[TrialResult], objectives: Sequence[str]) -> list[TrialResult]:
+    """Return the trials that can be on a front: complete, feasible, every objective known."""
+    return [
+        result
         for result in results
         if result.state is TrialState.COMPLETE
+        and result.is_feasible
         and all(name in result.metrics for name in objectives)
     ]
-    if not values:
+
+
+def front_numbers(results: Sequence[TrialResult], objectives: Sequence[str]) -> set[int]:
+    """Return the trials on the front."""
+    found = comparable(results, objectives)
+    if not found:
+        return set()
+    losses = [[METRICS[name].loss(one.metrics[name]) for name in objectives] for one in found]
+    mask = non_dominated_mask(np.array(losses))
+    return {result.number for result, is_on in zip(found, mask, strict=True) if is_on}
+
+
+def standing(results: Sequence[TrialResult], objectives: Sequence[str]) -> Standing:
+    """Return the standing after these trials."""
+    found = comparable(results, objectives)
+    if not found:
         return Standing(0, None)
     metrics = [METRICS[name] for name in objectives]
+    values = np.array([[one.metrics[name] for name in objectives] for one in found])
     costs = [index for index, metric in enumerate(metrics) if not metric.is_score]
-    losses = as_losses(np.array(values), [metric.direction for metric in metrics], costs)
+    losses = as_losses(values, [metric.direction for metric in metrics], costs)
     reference = reference_point(losses)
     box = math.prod(reference - losses.min(axis=0))
     mask = non_dominated_mask(losses)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ecoautoml.config.models import MeasureConfig
@@ -9,8 +11,9 @@ from ecoautoml.data.tensors import ImageTensors
 from ecoautoml.energy.blocks import measure_blocks
 from ecoautoml.energy.lease import DeviceLease, lease_path
 from ecoautoml.energy.select import MeterSet
+from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.trial_result import InferenceMeasurement
-from ecoautoml.runtimes.base import Session
+from ecoautoml.runtimes.base import Runtime, Session
 
 DIFFERENT_INPUTS = 32
 """Batches of real images cycled through: power depends on the values (arXiv 2212.08805)."""
@@ -39,6 +42,25 @@ def measure_session(
             component=meters.target_component,
             synchronize=session.synchronize,
         )
+
+
+def measure_other_batches(
+    model: Deployable,
+    runtime: Runtime,
+    folder: Path,
+    images: ImageTensors,
+    meters: MeterSet,
+    config: MeasureConfig,
+    target: str,
+) -> tuple[InferenceMeasurement, ...]:
+    """Export and measure a trained model once for every further batch size asked for."""
+    found = []
+    for size in config.other_batch_sizes:
+        file = folder / f"model_b{size}{runtime.suffix}"
+        runtime.trace(model, (size, *images.images_nchw.shape[1:])).write(model, file)
+        with runtime.load(file) as session:
+            found.append(measure_session(session, images, meters, config, target))
+    return tuple(found)
 
 
 def _max_seconds(meters: MeterSet) -> float:

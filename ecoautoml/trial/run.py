@@ -32,7 +32,7 @@ from ecoautoml.runtimes import AUTO, RUNTIMES, default_runtime
 from ecoautoml.runtimes.base import Runtime, TracedModel
 from ecoautoml.trial.evaluate import check_parity, network_logits, scores, session_logits
 from ecoautoml.trial.log import TrialLog
-from ecoautoml.trial.measure import measure_session
+from ecoautoml.trial.measure import measure_other_batches, measure_session
 from ecoautoml.trial.parts import Messenger, TrialParts, TrialStoppedError, model_folder
 from ecoautoml.trial.settings import settings_for
 from ecoautoml.trial.train import Trainer
@@ -97,6 +97,10 @@ def _steps(
             inference = measure_session(
                 session, validation, meters, parts.config.measure, parts.target
             )
+    with log.line("measurement"):
+        others = measure_other_batches(
+            model, runtime, folder, validation, meters, parts.config.measure, parts.target
+        )
     metrics = {
         **costs,
         "size_bytes": float(file.stat().st_size),
@@ -108,7 +112,9 @@ def _steps(
         metrics["training_energy_j"] = training_energy_j
     violated = _violations(parts, metrics)
     is_feasible = all(value <= 0 for value in violated.values())
-    log.known.update(metrics=metrics, constraints=violated, inference=inference)
+    log.known.update(
+        metrics=metrics, constraints=violated, inference=inference, other_batches=others
+    )
     return log.result(
         TrialState.COMPLETE if is_feasible else TrialState.INFEASIBLE,
         reason=None if is_feasible else _which(violated),

@@ -85,6 +85,7 @@ def full_result():
         constraints={"params <= 5": 0.2},
         probe=Probe(params=6, macs=70, size_bytes=80, inference=unknown),
         inference=inference,
+        other_batches=(dataclasses.replace(inference, batch_size=32), unknown),
         energy=(line, dataclasses.replace(line, energy_j=None, provenance=None)),
         curve=(point, dataclasses.replace(point, epoch=2)),
         duration_s=4.5,

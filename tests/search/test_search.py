@@ -25,7 +25,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def result(tmp_path_factory) -> SearchResult:
     folder = tmp_path_factory.mktemp("runs")
-    return search(quick_config(folder, budget={"trials": 5}, training={"epochs": 6}))
+    measure = {"max_seconds": 0.5, "precision": 0.3, "other_batch_sizes": [8]}
+    return search(
+        quick_config(folder, budget={"trials": 5}, training={"epochs": 6}, measure=measure)
+    )
 
 
 def test_every_trial_is_finished_once_and_measured(result):
@@ -34,6 +37,22 @@ def test_every_trial_is_finished_once_and_measured(result):
     for column in ("validation_accuracy", "inference_energy_j", "latency_ms", "params", "macs"):
         assert (result.trials[column] > 0).all(), column
     assert set(result.trials["inference_energy_provenance"]) <= {p.value for p in Provenance}
+
+
+def test_other_batch_sizes_are_exported_and_measured_too(result):
+    for table in (result.trials, pd.read_csv(result.folder / "front.csv")):
+        low, energy_j = table["inference_energy_b8_j_low"], table["inference_energy_b8_j"]
+        assert (low > 0).all()
+        assert (low <= energy_j).all()
+        assert (energy_j <= table["inference_energy_b8_j_high"]).all()
+        assert (table["latency_b8_ms"] <= table["latency_b8_p95_ms"]).all()
+        # eight images in one call cost less than eight calls, and take longer than one
+        assert energy_j.sum() < table["inference_energy_j"].sum()
+        assert table["latency_b8_ms"].sum() > table["latency_ms"].sum()
+        provenances = table["inference_energy_b8_provenance"]
+        assert list(provenances) == list(table["inference_energy_provenance"])
+    file = result.model_folder(result.knee.trial) / "model_b8.onnx"
+    assert onnxruntime.InferenceSession(str(file)).get_inputs()[0].shape[0] == 8
 
 
 def test_the_front_is_what_nobody_beats(result):

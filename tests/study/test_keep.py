@@ -2,7 +2,8 @@ import pytest
 
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.study.keep import discard_models, front_numbers
+from ecoautoml.study.keep import discard_models
+from ecoautoml.study.standing import front_numbers
 
 OBJECTIVES = ("validation_accuracy", "inference_energy_j")
 NOBODY = Candidate(space="s", builder="b", architecture={}, hyperparameters={})

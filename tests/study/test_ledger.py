@@ -20,7 +20,8 @@ from searches_by_hand import (
 from ecoautoml.errors import RunError
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.study.ledger import RESULT, Ledger, joined, without_password
+from ecoautoml.study.ledger import RESULT, Ledger, joined
+from ecoautoml.study.storage import without_password
 
 SPACE, CONFIG = conditional_space(), sampler("random")
 Optuna = optuna.trial.TrialState
@@ -36,7 +37,7 @@ def propose(ledger):
 
 
 def unfinished(ledger):
-    return ledger.unfinished(SPACE, CONFIG, 0)
+    return ledger.unfinished()
 
 
 def study(folder):
@@ -332,16 +333,25 @@ def test_unknown_joules_of_an_attempt_are_unknown_and_not_zero(tmp_path):
     assert kept.provenance is None
 
 
-def test_a_process_that_died_while_proposing_leaves_a_trial_to_run(ledger, tmp_path):
+def test_a_process_that_died_while_proposing_leaves_nothing_half_proposed(ledger, tmp_path):
     broken = BreaksOff(SPACE.parameters)
     broken.count = 2
     with pytest.raises(KeyboardInterrupt):
         ledger.propose(replace(SPACE, parameters=broken), CONFIG, 0)
     again = open_ledger(tmp_path)
-    (proposal,) = unfinished(again)
+    assert unfinished(again) == []
+    assert study(tmp_path).trials == []
+    proposal = propose(again)
     assert proposal.number == 0
     again.record(outcome(proposal))
     assert study(tmp_path).trials[0].state is Optuna.COMPLETE
+
+
+def test_two_processes_cannot_write_to_one_ledger_unnoticed(ledger, tmp_path):
+    other = open_ledger(tmp_path)
+    propose(other)
+    with pytest.raises(RunError, match="another process is writing"):
+        propose(ledger)
 
 
 # --- what cannot be opened ------------------------------------------------------------------------

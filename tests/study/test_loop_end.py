@@ -125,7 +125,7 @@ def test_an_interrupted_search_starts_nothing_and_asks_no_sampler(search):
     assert one.loop.ask() is None
     assert one.loop.stop().action is Action.INTERRUPT
     assert one.loop.report(first_report(running)).action is Action.INTERRUPT
-    assert len(one.ledger.unfinished(*proposing(one))) == 1  # nothing new was proposed
+    assert len(one.ledger.unfinished()) == 1  # nothing new was proposed
 
 
 def test_trials_left_by_an_earlier_session_are_not_begun_either(search):
@@ -141,10 +141,6 @@ def test_an_interrupt_goes_before_a_spent_budget(search):
     assert one.loop.stop().action is Action.STOP
     one.is_interrupted = True
     assert one.loop.stop().action is Action.INTERRUPT
-
-
-def proposing(one):
-    return one.loop.space, one.loop.config.sampler, one.loop.config.seed
 
 
 # --- the same failure over and over ---------------------------------------------------------------
