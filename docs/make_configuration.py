@@ -229,7 +229,10 @@ def _type(name: str, field: Schema) -> str:
     if field["type"] in ("integer", "number"):
         return f"{field['type']}{_range(field)}"
     if field["type"] == "array":
-        return "list of texts"
+        items = field["items"]
+        is_number = items.get("type") in ("integer", "number")
+        kind = _type(name, items).replace(items.get("type", ""), f"{items.get('type')}s", 1)
+        return f"list of {kind}" if is_number else "list of texts"
     if field["type"] == "string":
         return _string(field)
     return {"boolean": "`true` or `false`", "object": "mapping"}[field["type"]]

@@ -1,6 +1,7 @@
 """ecoautoml: image models that are accurate and cheap to run, found with little energy.
 
-``search(config)`` runs a search and returns a `SearchResult`; ``SearchResult.read(folder)`` opens
+``search(config)`` runs a search and returns a `SearchResult`; ``with measure() as m`` bills a
+block of code; ``SearchResult.read(folder)`` opens
 an earlier run. Everything raised on purpose derives from `EcoAutoMLError`.
 """
 
@@ -12,15 +13,24 @@ from ecoautoml.errors import EcoAutoMLError
 if TYPE_CHECKING:
     from ecoautoml.api import search
     from ecoautoml.config.models import SearchConfig
+    from ecoautoml.measuring import measure
     from ecoautoml.result import SearchResult
 
-__all__ = ["EcoAutoMLError", "SearchConfig", "SearchResult", "__version__", "search"]
+__all__ = [
+    "EcoAutoMLError",
+    "SearchConfig",
+    "SearchResult",
+    "__version__",
+    "measure",
+    "search",
+]
 
 __version__ = "0.1.0"
 
 _LATE = {
     "SearchConfig": "ecoautoml.config.models",
     "SearchResult": "ecoautoml.result",
+    "measure": "ecoautoml.measuring",
     "search": "ecoautoml.api",
 }
 

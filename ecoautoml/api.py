@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,35 +18,28 @@ from ecoautoml.data.prepared import PreparedData
 from ecoautoml.energy.select import MeterSet, open_meters
 from ecoautoml.energy.target import resolve_target
 from ecoautoml.energy.window import EnergyWindow
-from ecoautoml.errors import EcoAutoMLError, RunError, SpaceError
+from ecoautoml.errors import RunError, SpaceError
 from ecoautoml.executors.local import LocalExecutor
-from ecoautoml.executors.messages import LookAheadAt, ScoreOnTest, WorkerSetup
+from ecoautoml.executors.messages import WorkerSetup
 from ecoautoml.result import SearchResult
 from ecoautoml.spaces.dimensions import SearchSpace, with_choices
 from ecoautoml.spaces.load import load_space
-from ecoautoml.spaces.random import random_candidate
 from ecoautoml.strategies.pruners import make_pruner
-from ecoautoml.strategies.samplers import derive_seed
 from ecoautoml.study.budget import Spent
 from ecoautoml.study.environment import environment, memory_bytes, usable_cores
-from ecoautoml.study.forecast import Forecast, forecast
+from ecoautoml.study.errands import Errands
+from ecoautoml.study.forecast import Forecast
 from ecoautoml.study.keep import discard_models
 from ecoautoml.study.ledger import Ledger
 from ecoautoml.study.loop import Observer, SearchLoop, Snapshot
 from ecoautoml.study.run_folder import MadeOf, RunFolder
 from ecoautoml.study.session import Session
-from ecoautoml.study.standing import front_numbers
 from ecoautoml.study.storage import without_password
 from ecoautoml.trial.settings import epochs_for
 from ecoautoml.units import BYTES_PER_GB
 
 if TYPE_CHECKING:
     from torch import nn
-
-logger = logging.getLogger(__name__)
-
-LOOK_AHEAD_CANDIDATES = 2
-LOOK_AHEAD_LIMIT_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +100,21 @@ def search(
             run.begin(config, MadeOf(space=space, environment=about))
             session.begin(prepared)
             session.add(preparing.line("preparing data"))
+            errands = Errands(
+                config=config,
+                ledger=ledger,
+                session=session,
+                executor=executor,
+                should_interrupt=should_interrupt,
+            )
             if not ledger.results():
-                _look_ahead(config, space, executor, session, listeners, should_interrupt)
+                listeners.on_forecast(errands.look_ahead(space, _workers(config, target)))
             loop = _loop(config, space, ledger, session, run, listeners, should_interrupt)
             executor.run(loop)
             loop.close()
-            _score_front(config, ledger, executor, session)
+            results = errands.settle_front()
+            discard_models(run.models, results, config, ledger.lost())
+            errands.score_front(results)
             session.end()
             is_interrupted = should_interrupt()
         meters.close()
@@ -204,9 +205,11 @@ def _loop(
     listeners: Listeners,
     should_interrupt: Callable[[], bool],
 ) -> SearchLoop:
+    lost = ledger.lost()
+
     def observe(snapshot: Snapshot) -> None:
         if snapshot.event is not None:
-            discard_models(run.models, snapshot.results, config.objectives, config.keep_models)
+            discard_models(run.models, snapshot.results, config, lost)
         listeners.on_snapshot(snapshot)
 
     elapsed_s = float(ledger.attribute("elapsed_s") or 0.0)
@@ -221,52 +224,6 @@ def _loop(
         should_interrupt=should_interrupt,
         earlier=Spent(trials=0, elapsed_s=elapsed_s, energy_j=None),
     )
-
-
-def _look_ahead(
-    config: SearchConfig,
-    space: SearchSpace,
-    executor: LocalExecutor,
-    session: Session,
-    listeners: Listeners,
-    should_interrupt: Callable[[], bool],
-) -> None:
-    """Try a few random candidates, and tell what the search will take."""
-    seeds = [derive_seed(config.seed, "look ahead", i) for i in range(LOOK_AHEAD_CANDIDATES)]
-    candidates = tuple(random_candidate(space, seed) for seed in seeds)
-    task = LookAheadAt(candidates=candidates)
-    try:
-        seen = executor.call(task, time_limit_s=LOOK_AHEAD_LIMIT_S, should_stop=should_interrupt)
-    except EcoAutoMLError as error:  # the candidates misbehave: then nothing can be told
-        logger.info("no look ahead: %s", error)
-        trial_s, trial_energy_j = (), ()
-    else:
-        session.add(seen.energy)
-        trial_s, trial_energy_j = seen.trial_s, seen.trial_energy_j
-    at_once = _workers(config, resolve_target(config.measure.target))
-    listeners.on_forecast(forecast(config.budget, trial_s, trial_energy_j, at_once))
-
-
-def _score_front(
-    config: SearchConfig, ledger: Ledger, executor: LocalExecutor, session: Session
-) -> None:
-    """Score the models of the front on the test split, those not scored before."""
-    known: dict[str, float] = ledger.attribute("test_scores") or {}
-    numbers = front_numbers(ledger.results(), config.objectives)
-    candidates = {
-        result.number: result.candidate
-        for result in ledger.results()
-        if result.number in numbers and str(result.number) not in known
-    }
-    if candidates:
-        try:
-            answer = executor.call(ScoreOnTest(candidates=candidates))
-        except EcoAutoMLError as error:  # the search itself is done, and its results stand
-            session.note(f"The front could not be scored on the test images: {error}.")
-            return
-        session.add(answer.energy)
-        fresh = {str(number): score for number, score in answer.accuracy.items()}
-        ledger.set_attribute("test_scores", {**known, **fresh})
 
 
 @contextmanager

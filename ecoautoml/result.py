@@ -16,7 +16,9 @@ from ecoautoml.reports.bill import EnergyBill, energy_bill
 from ecoautoml.reports.figures import front as front_figure
 from ecoautoml.reports.frame import Frames, Knee, knee, make_frames
 from ecoautoml.reports.html import write_report
+from ecoautoml.reports.ranking import ranking_words
 from ecoautoml.reports.summary import RunSummary
+from ecoautoml.study.finalists import settled
 from ecoautoml.study.ledger import Ledger
 from ecoautoml.study.run_folder import ENVIRONMENT_FILE, RunFolder
 
@@ -71,7 +73,8 @@ class SearchResult:
     ) -> Self:
         """Gather what a ledger holds."""
         summary = _summary(folder, config, ledger)
-        return cls(folder, config, ledger.results(), summary, is_interrupted=is_interrupted)
+        results = settled(ledger.results(), config.objectives, ledger.ranking(), ledger.lost())
+        return cls(folder, config, results, summary, is_interrupted=is_interrupted)
 
     @property
     def front(self) -> pd.DataFrame:
@@ -101,6 +104,11 @@ class SearchResult:
             return None
         numbers = {r.number for r in self._results if r.would_have_stopped is not None}
         return PrunerCheck(len(numbers), len(numbers & set(self.front["trial"])))
+
+    @property
+    def ranking_words(self) -> list[str]:
+        """Return how the front was measured in turn, and its ties, in sentences."""
+        return ranking_words(self._summary, self._frames)
 
     @property
     def summary(self) -> RunSummary:
@@ -187,6 +195,7 @@ def _summary(folder: Path, config: SearchConfig, ledger: Ledger) -> RunSummary:
         carbon_intensity_gco2e_per_kwh=config.carbon.intensity_gco2e_per_kwh,
         zone=config.carbon.zone,
         pue=config.carbon.pue,
+        ranking=ledger.ranking(),
         notes=tuple(ledger.attribute("notes") or ()),
     )
 

@@ -1,10 +1,13 @@
 """Every example, and the README's Python, run as a user runs them."""
 
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from processes import run
@@ -49,6 +52,26 @@ def test_own_images_from_a_folder(tmp_path):
     assert "420 training, 90 validation, 90 test images, 10 classes, grey, 28 px" in done.stdout
     assert "broken.png" in done.stdout
     assert (tmp_path / "own_images" / "report.html").exists()
+
+
+def test_own_images_from_a_parquet_file(tmp_path):
+    digits = load_digits()
+    images = []
+    for values in digits.images[:200]:
+        file = io.BytesIO()
+        Image.fromarray((values * 15.9).astype(np.uint8)).resize((28, 28)).save(file, "PNG")
+        images.append(file.getvalue())
+    table = pa.table({"image": images, "label": digits.target[:200]})
+    pq.write_table(table, tmp_path / "images.parquet")
+    done = run(
+        "search",
+        EXAMPLES / "02_own_images.yaml",
+        *("--set", f"data.path={tmp_path / 'images.parquet'}", "--set", f"output={tmp_path}"),
+        *("--set", "budget.trials=1", "--set", "training.epochs=1"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "140 training, 30 validation, 30 test images, 10 classes, grey, 28 px" in done.stdout
+    assert len(pd.read_csv(tmp_path / "own_images" / "front.csv")) == 1
 
 
 def test_own_images_without_a_path_say_what_to_do(tmp_path):

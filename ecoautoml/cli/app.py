@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ecoautoml.cli import config as config_command
-from ecoautoml.cli import doctor, front, report, search, spaces
+from ecoautoml.cli import doctor, front, measure, report, search, spaces
 from ecoautoml.errors import EcoAutoMLError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("front")(front.front)
 app.command("report")(report.report)
 app.command("spaces")(spaces.spaces)
 app.command("doctor")(doctor.doctor)
+app.add_typer(measure.app, name="measure")
 app.add_typer(config_command.app, name="config")
 
 

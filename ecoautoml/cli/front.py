@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from ecoautoml.cli.options import JsonOption, RunArgument, print_json, records
 
 
@@ -11,6 +13,8 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
 
     result = SearchResult.read(run)
     if json:
+        if "warning" in result.front.attrs:
+            typer.echo(f"Note: {result.front.attrs['warning']}", err=True)
         print_json(records(result.front))
         return
     from ecoautoml.cli.tables import print_front

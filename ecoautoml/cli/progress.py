@@ -114,14 +114,24 @@ def make_progress(*, is_quiet: bool, is_terminal: bool) -> Progress:
 def forecast_text(forecast: Forecast) -> str:
     """Return the line that is printed before the first trial."""
     if forecast.elapsed_s is None:
-        return "No forecast: the probed candidates could not be run, or the budget is in grams."
-    low, high = (format_duration(value) for value in forecast.elapsed_s)
-    text = f"Expected: about {forecast.trials} trials, {low} to {high}"
+        return (
+            "No forecast: the probed candidates could not be run, or the budget is in grams. "
+            f"Budget: {forecast.budget}."
+        )
+    parts = [
+        f"about {forecast.trials} trials",
+        _range([format_duration(value) for value in forecast.elapsed_s]),
+    ]
     if forecast.energy_j is not None:
-        low, high = (format_energy(value) for value in forecast.energy_j)
-        text += f", ~{low} to ~{high}"
-    limit = forecast.binding.replace("energy_wh", "energy")
-    return f"{text} (from {forecast.probed} probed candidates; the limit is {limit})"
+        parts.append(_range([f"~{format_energy(value)}" for value in forecast.energy_j]))
+    return (
+        f"Expected: {', '.join(parts)} (from {forecast.probed} probed candidates). "
+        f"Budget: {forecast.budget}."
+    )
+
+
+def _range(ends: list[str]) -> str:
+    return " to ".join(dict.fromkeys(ends))
 
 
 def totals_text(snapshot: Snapshot) -> str:

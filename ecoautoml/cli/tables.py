@@ -27,6 +27,8 @@ def print_front(result: SearchResult) -> None:
         for row in text.rows:
             table.add_row(*row)
         _console().print(table)
+        for sentence in result.ranking_words:
+            typer.echo(sentence)
     if "warning" in front.attrs:
         typer.echo(f"Note: {front.attrs['warning']}")
     knee = result.knee

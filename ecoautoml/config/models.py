@@ -301,8 +301,23 @@ class ReplayMeterConfig(Section):
     """CSV with the columns ``time_s`` and ``energy_j`` (a cumulative counter)."""
 
 
+class PluginMeterConfig(Section):
+    """A meter another package adds (entry-point group ``ecoautoml.meters``)."""
+
+    kind: Literal["plugin"]
+    name: str
+    """Its name, as ``ecoautoml doctor`` lists it."""
+    options: dict[str, Any] = {}
+    """What it is made with, by name."""
+
+
 MeterConfig = Annotated[
-    AutoMeter | NvmlMeterConfig | RaplMeterConfig | CpuTimeMeterConfig | ReplayMeterConfig,
+    AutoMeter
+    | NvmlMeterConfig
+    | RaplMeterConfig
+    | CpuTimeMeterConfig
+    | ReplayMeterConfig
+    | PluginMeterConfig,
     Field(discriminator="kind"),
     _kind_or("auto"),
 ]
@@ -320,11 +335,20 @@ class MeasureConfig(Section):
     (``model_b32.onnx``, columns ``inference_energy_b32_j`` and so on)."""
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Relative half-width of the 95 % interval at which measuring stops (0.05 = 5 %)."""
+    final_precision: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    """The same for the ratios of the front's models, measured in turn at the end."""
     max_seconds: Annotated[float, Field(gt=0)] | None = None
     """Seconds after which measuring one model stops in any case; None: 30 times the meter's
     shortest window, which is 3 s for CPU time, 15 s for RAPL and 30 s for NVML."""
     meter: MeterConfig = AutoMeter()
     """Where joules come from."""
+
+    @field_validator("other_batch_sizes", mode="after")
+    @classmethod
+    def _check_batch_sizes(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a batch size is named twice")
+        return value
 
 
 class CarbonConfig(Section):

@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 from ecoautoml.energy.base import EnergyMeter
 from ecoautoml.energy.clock import Clock
 from ecoautoml.records.energy_reading import EnergyReading, Provenance, weakest
-from ecoautoml.records.trial_result import InferenceMeasurement
+from ecoautoml.records.measurement import InferenceMeasurement
 
 MIN_BLOCKS = 5
 MAX_BLOCKS = 20
@@ -72,16 +72,20 @@ def measure_blocks(
         component: Which joules count: "cpu", "gpu:UUID", "gpu" for all boards; None: all.
         synchronize: Waits until the device has done what it was given; part of each call's time.
     """
-    calls = _Calls(run_once, clock, synchronize)
+    calls = Calls(run_once, clock, synchronize)
     began_s = clock.now()
     deadline_s = began_s + max_seconds
-    call_s = calls.warm_up(began_s + max_seconds / 4)
-    block_s = max((meter.min_window_s for meter in meters), default=0.1)
-    n_calls = min(max(math.ceil(block_s / call_s), 1), MAX_CALLS_PER_BLOCK)
+    n_calls = calls_per_block(calls.warm_up(began_s + max_seconds / 4), meters)
     blocks: list[Block] = []
     while not blocks or (not _is_enough(blocks, precision) and clock.now() < deadline_s):
-        blocks.append(_measure(calls, n_calls, meters, component, images_per_call))
+        blocks.append(measure_block(calls, n_calls, meters, component, images_per_call))
     return summarize(blocks, images_per_call=images_per_call, precision=precision)
+
+
+def calls_per_block(call_s: float, meters: Sequence[EnergyMeter]) -> int:
+    """Return how many calls of that many seconds fill the slowest meter's shortest window."""
+    block_s = max((meter.min_window_s for meter in meters), default=0.1)
+    return min(max(math.ceil(block_s / call_s), 1), MAX_CALLS_PER_BLOCK)
 
 
 def summarize(
@@ -113,15 +117,16 @@ def summarize(
     )
 
 
-def half_width(values: Sequence[float]) -> float | None:
-    """Return the half-width of the 95 % interval of the mean (Student); None below two values."""
+def half_width(values: Sequence[float], confidence: float = 0.95) -> float | None:
+    """Return the half-width of the interval of the mean (Student); None below two values."""
     n = len(values)
     if n < 2:
         return None
-    return float(stdtrit(n - 1, 0.975)) * statistics.stdev(values) / math.sqrt(n)
+    quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
+    return quantile * statistics.stdev(values) / math.sqrt(n)
 
 
-class _Calls:
+class Calls:
     """Makes calls, numbers and times them."""
 
     def __init__(
@@ -159,13 +164,14 @@ def _is_steady(call_s: Sequence[float]) -> bool:
     return abs(statistics.median(call_s[-half:]) - earlier_s) <= STEADY * earlier_s
 
 
-def _measure(
-    calls: _Calls,
+def measure_block(
+    calls: Calls,
     n_calls: int,
     meters: Sequence[EnergyMeter],
     component: str | None,
     images_per_call: int,
 ) -> Block:
+    """Make ``n_calls`` calls between two reads of the meters."""
     before = [meter.read() for meter in meters]
     call_s = tuple(calls.once() for _ in range(n_calls))
     after = [meter.read() for meter in meters]

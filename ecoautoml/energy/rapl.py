@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +20,8 @@ from ecoautoml.energy.processes import ProcessTree
 from ecoautoml.energy.rapl_zones import Zone, find_zones, is_package, shortest_gap_s
 from ecoautoml.records.energy_reading import EnergyReading, Provenance
 
+GUARD_READS = 4
+"""Reads in the time within which a counter cannot wrap twice."""
 ALONE = 0.95
 """Share of the machine's busy time from which on its joules are called ours."""
 PERMISSION_HINT = (
@@ -35,8 +39,9 @@ class RaplMeter(EnergyMeter):
     come in ticks of 10 ms, so windows under half a second have a coarse share.
 
     A counter wraps every few minutes to hours (`longest_gap_s`; 65 kJ at 500 W: 2 min, 262 kJ at
-    500 W: 9 min). Reads unwrap it; read at least that often, or the window is unknown, since a
-    second wrap cannot be excluded.
+    500 W: 9 min). Reads unwrap it; a thread reads four times as often as that, so windows may be
+    of any length. Should it be kept from running (a machine put to sleep), a second wrap cannot be
+    excluded, and the window is unknown.
 
     Args:
         root: Where the zones are.
@@ -67,6 +72,11 @@ class RaplMeter(EnergyMeter):
             component: "rapl:" + "+".join(dict.fromkeys(zone.name for zone in members))
             for component, members in self._zones.items()
         }
+        self._reading = threading.Lock()  # a counter is read by one thread at a time
+        self._closed = threading.Event()
+        if self.longest_gap_s is not None:
+            interval_s = self.longest_gap_s / GUARD_READS
+            threading.Thread(target=self._guard, args=(interval_s,), daemon=True).start()
 
     @property
     def name(self) -> str:
@@ -119,7 +129,19 @@ class RaplMeter(EnergyMeter):
         return readings
 
     def close(self) -> None:
-        """Do nothing: files are opened for each read only."""
+        """End the thread that guards against wraps; later reads still work."""
+        self._closed.set()
+
+    def _guard(self, interval_s: float) -> None:
+        """Read all counters so often that no wrap is missed."""
+        while not self._closed.wait(interval_s):
+            for zone in [zone for members in self._zones.values() for zone in members]:
+                with contextlib.suppress(OSError, ValueError):  # the next read says why
+                    self._advance(zone)
+
+    def _advance(self, zone: Zone) -> None:
+        with self._reading:
+            zone.advance(self._clock.now())
 
     def _shares(self, pid: int | None) -> tuple[float | None, float | None, str | None]:
         busy_s = self._tree.machine_busy_s()
@@ -141,7 +163,7 @@ class RaplMeter(EnergyMeter):
         # also what keeps track of wraps.
         for zone in zones:
             try:
-                zone.advance(time_s)
+                self._advance(zone)
             except PermissionError:
                 reason = f"{zone.path.name}: {PERMISSION_HINT}"
             except (OSError, ValueError) as error:

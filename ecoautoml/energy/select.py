@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ecoautoml.config.models import (
     CpuTimeMeterConfig,
     MeterConfig,
     NvmlMeterConfig,
+    PluginMeterConfig,
     RaplMeterConfig,
     ReplayMeterConfig,
 )
@@ -21,7 +22,7 @@ from ecoautoml.energy.cpu_time import CpuTimeMeter
 from ecoautoml.energy.nvml import NvmlMeter
 from ecoautoml.energy.rapl import RaplMeter
 from ecoautoml.energy.replay import ReplayMeter
-from ecoautoml.errors import ConfigError, EcoAutoMLError
+from ecoautoml.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +32,14 @@ class MeterSet:
     Attributes:
         meters: What to read, the target's meter first.
         clock: Where all times come from.
-        target_component: Component of the target device: "cpu", or "gpu" for any "gpu:…".
+        target_component: Component of the target device: "cpu", or "gpu" for any "gpu:…"; None:
+            all there are.
         explain: Why these meters, one sentence each.
     """
 
     meters: tuple[EnergyMeter, ...]
     clock: Clock
-    target_component: str
+    target_component: str | None
     explain: tuple[str, ...]
 
     def close(self) -> None:
@@ -80,6 +82,8 @@ def open_meters(config: MeterConfig, target: str, *, board_uuid: str | None = No
         case CpuTimeMeterConfig():
             _refuse_gpu("cpu_time", target)
             return _asked_for(CpuTimeMeter(config.active_w), False)
+        case PluginMeterConfig():
+            return _plugin(config)
         case _:
             return _automatic(target, board_uuid)
 
@@ -92,10 +96,12 @@ def survey() -> list[SurveyLine]:
 def _survey_line(name: str) -> SurveyLine:
     if name == "replay":
         return SurveyLine(name, True, "", "a recorded trace, when the config names one")
-    member: Any = METERS.get(name)
     try:
+        member: Any = METERS.get(name)
         meter: EnergyMeter = member()
-    except EcoAutoMLError as error:
+    except TypeError as error:
+        return SurveyLine(name, False, f"it needs measure.meter.options ({error})", "")
+    except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
         return SurveyLine(name, False, str(error), "")
     availability = meter.is_available()
     meter.close()
@@ -163,6 +169,18 @@ def _asked_for(meter: EnergyMeter, is_gpu: bool) -> MeterSet:
         )
     why = f"{meter.name} reads {availability.detail}, as asked for"
     return _set((meter,), MonotonicClock(), is_gpu, why)
+
+
+def _plugin(config: PluginMeterConfig) -> MeterSet:
+    member: Any = METERS.get(config.name)
+    try:
+        meter: EnergyMeter = member(**config.options)
+    except TypeError as error:
+        raise ConfigError(
+            f"measure.meter.options: the meter {config.name} does not take them: {error}"
+        ) from error
+    chosen = _asked_for(meter, False)
+    return replace(chosen, target_component=None)  # whatever it reads is what was asked for
 
 
 def _refuse_gpu(name: str, target: str) -> None:

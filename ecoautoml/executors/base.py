@@ -48,15 +48,21 @@ class Executor(ABC):
         self,
         task: Any,
         *,
-        time_limit_s: float = 3600.0,
+        name: str,
+        time_limit_s: float,
         should_stop: Callable[[], bool] = lambda: False,
+        on_mark: Callable[[], None] = lambda: None,
     ) -> Any:
         """Run one task (`ecoautoml.executors.messages`) while no trial runs, and return its answer.
 
+        Its joules are part of `overhead`, also while it runs, and also when it fails.
+
         Args:
             task: What to do.
+            name: Its line of the bill.
             time_limit_s: Seconds after which it is given up.
             should_stop: Asked twice a second; true gives it up.
+            on_mark: Called every 2 s meanwhile.
 
         Raises:
             EcoAutoMLError: The task failed, took too long, or was given up.
@@ -64,7 +70,7 @@ class Executor(ABC):
 
     @abstractmethod
     def overhead(self) -> tuple[EnergyLine, ...]:
-        """Return joules spent on starting workers, which belong to no trial."""
+        """Return joules that belong to no trial: starting workers, and tasks, so far."""
 
     @abstractmethod
     def close(self) -> None:

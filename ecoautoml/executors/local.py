@@ -92,8 +92,10 @@ class LocalExecutor(Executor):
         self,
         task: Any,
         *,
-        time_limit_s: float = 3600.0,
+        name: str,
+        time_limit_s: float,
         should_stop: Callable[[], bool] = lambda: False,
+        on_mark: Callable[[], None] = lambda: None,
     ) -> Any:
         """Run one task on an idle worker."""
         self._fill()
@@ -101,33 +103,38 @@ class LocalExecutor(Executor):
             self._listen(None)
             self._fill()
         worker = next(worker for worker in self._workers if worker.is_idle)
-        worker.is_called = True
-        worker.send(task)
-        deadline_s = time.monotonic() + time_limit_s
-        reason = f"took longer than {time_limit_s:g} s"
+        worker.call(task, name, self._open_meters())
+        deadline_s = marked_s = time.monotonic()
+        deadline_s += time_limit_s
+        reason = None
         try:
-            while not worker.connection.poll(TICK_S):
+            while reason is None and not worker.connection.poll(TICK_S):
+                worker.read_energy()
+                if time.monotonic() - marked_s >= MARK_EVERY_S:
+                    marked_s = time.monotonic()
+                    on_mark()
                 if should_stop():
                     reason = "interrupted"
-                if should_stop() or time.monotonic() > deadline_s:
-                    raise TimeoutError
-            answer = worker.connection.recv()
-        except TimeoutError:
-            self._discard(worker)
-            raise EcoAutoMLError(f"{type(task).__name__}: {reason}") from None
+                elif time.monotonic() > deadline_s:
+                    reason = f"took longer than {time_limit_s:g} s"
+            answer = worker.connection.recv() if reason is None else None
         except (EOFError, OSError):
+            worker.read_energy()  # while the dead process can still be read
             reason = worker.death()
+        self._overhead.append(worker.read_energy())
+        if reason is not None:
             self._discard(worker)
-            raise EcoAutoMLError(f"{type(task).__name__}: {reason}") from None
-        worker.is_called = False
+            raise EcoAutoMLError(f"{name}: {reason}")
+        worker.release()
         if isinstance(answer, TaskFailed):
             logger.debug("%s", answer.details)
-            raise EcoAutoMLError(f"{type(task).__name__}: {answer.reason}")
+            raise EcoAutoMLError(f"{name}: {answer.reason}")
         return answer
 
     def overhead(self) -> tuple[EnergyLine, ...]:
-        """Return joules spent on starting workers."""
-        return tuple(self._overhead)
+        """Return joules spent on starting workers and on tasks, so far."""
+        running = [worker.read_energy() for worker in self._workers if worker.is_called]
+        return (*self._overhead, *running)
 
     def close(self) -> None:
         """End all workers: politely when idle, at once when busy or starting."""

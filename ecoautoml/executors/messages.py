@@ -49,7 +49,14 @@ class RunTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreOnTest:
-    """Score exported models on the test split; answered by `TestScores`."""
+    """Score exported models on the test split; answered by accuracies by trial number."""
+
+    candidates: dict[int, Candidate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureInTurn:
+    """Measure exported models in rounds; answered by a `Ranking`."""
 
     candidates: dict[int, Candidate]
 

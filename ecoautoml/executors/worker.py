@@ -192,12 +192,14 @@ def _run_trial(job: Any, parts: Any, connection: Connection) -> Any:
 
 def _answer(message: Any, parts: Any) -> Any:
     """Return the answer to a task, None for a leftover decision of a trial that has ended."""
-    from ecoautoml.executors.messages import LookAheadAt, ScoreOnTest, TaskFailed
-    from ecoautoml.trial.final import look_ahead, test_scores
+    from ecoautoml.executors.messages import LookAheadAt, MeasureInTurn, ScoreOnTest, TaskFailed
+    from ecoautoml.trial.final import look_ahead, measure_front, test_scores
 
     try:
         if isinstance(message, ScoreOnTest):
             return test_scores(message.candidates, parts)
+        if isinstance(message, MeasureInTurn):
+            return measure_front(message.candidates, parts)
         if isinstance(message, LookAheadAt):
             return look_ahead(message.candidates, parts)
     except Exception as error:  # noqa: BLE001  (told to the main process)

@@ -46,6 +46,7 @@ class WorkerProcess:
         self.started_s = time.monotonic()
         self._meters: MeterSet | None = None
         self._window: EnergyWindow | None = None
+        self._line = "unfinished"
         self._last_line: EnergyLine | None = None
         self.send(setup)
 
@@ -66,10 +67,14 @@ class WorkerProcess:
         """Give it a trial."""
         self.job, self.curve = job, []
         self.stop_decision, self.started_s = None, time.monotonic()
-        self._meters, self._last_line = meters, None
-        self._window = EnergyWindow(meters.meters, meters.clock, pid=self.process.pid)
-        self._window.__enter__()  # stays open: it is read while the trial runs
+        self._begin("unfinished", meters)
         self.send(RunTrial(job=job))
+
+    def call(self, task: Any, name: str, meters: MeterSet) -> None:
+        """Give it a task that is no trial; ``name`` is its line of the bill."""
+        self.is_called = True
+        self._begin(name, meters)
+        self.send(task)
 
     def answer(self, decision: Decision) -> None:
         """Answer a report, unless the trial was told to stop meanwhile: then it has its answer."""
@@ -87,14 +92,14 @@ class WorkerProcess:
             self.send(decision)
 
     def read_energy(self) -> EnergyLine:
-        """Return the joules of the running trial so far, read from outside the process.
+        """Return the joules of the running trial or task so far, read from outside the process.
 
         A process that has died can be read until it is waited for; after that, the last reading
         taken before.
         """
         assert self._window is not None
         if self.process.returncode is None or self._last_line is None:
-            line = self._window.line("unfinished")
+            line = self._window.line(self._line)
             if line.energy_j is not None or self._last_line is None:
                 self._last_line = line
         return self._last_line
@@ -126,10 +131,16 @@ class WorkerProcess:
         )
 
     def release(self) -> None:
-        """Forget the trial that has ended."""
+        """Forget the trial or task that has ended."""
         if self._meters is not None:
             self._meters.close()
         self.job = self._meters = self._window = None
+        self.is_called = False
+
+    def _begin(self, line: str, meters: MeterSet) -> None:
+        self._meters, self._line, self._last_line = meters, line, None
+        self._window = EnergyWindow(meters.meters, meters.clock, pid=self.process.pid)
+        self._window.__enter__()  # stays open: it is read while the work goes on
 
     def death(self) -> str:
         """Return how the process ended, in words."""

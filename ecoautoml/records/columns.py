@@ -6,6 +6,7 @@ and ``trials.parquet``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -107,6 +108,8 @@ DETAIL_COLUMNS: tuple[str, ...] = (
     "validation_macro_f1",
     "validation_auroc",
     "validation_top5_accuracy",
+    "inference_energy_stage",
+    "ties_with",
     "inference_energy_j_low",
     "inference_energy_j_high",
     "latency_p95_ms",
@@ -121,3 +124,11 @@ DETAIL_COLUMNS: tuple[str, ...] = (
     "is_on_front",
 )
 """Columns that stand after the parameters."""
+
+_BATCH_COLUMN = re.compile(r"(inference_energy|latency)_b\d+_.+")
+
+
+def is_parameter(column: str) -> bool:
+    """Return whether a table's column holds a candidates' parameter, rather than a result."""
+    own = {*RESULT_COLUMNS, *DETAIL_COLUMNS}
+    return column not in own and not _BATCH_COLUMN.fullmatch(column)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_energy_j, weakest
+from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.progress import Action, Progress
 
 OUT_OF_MEMORY = "out of memory"
@@ -36,35 +37,6 @@ STATE_AFTER: dict[Action, TrialState] = {
     Action.INTERRUPT: TrialState.INTERRUPTED,
 }
 """What a trial is, once it was told to end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InferenceMeasurement:
-    """Energy and latency of an exported model in its runtime.
-
-    Attributes:
-        batch_size: Images per call.
-        energy_j: Joules per image, mean over blocks; None when no meter could be read.
-        energy_low_j: Lower end of the 95 % confidence interval of the mean.
-        energy_high_j: Upper end of it.
-        provenance: How the joules came about.
-        source: Meter and model.
-        latency_ms: Median time of one call (``batch_size`` images), in milliseconds.
-        latency_p95_ms: 95th percentile of the same.
-        n_blocks: Blocks behind the interval.
-        is_precise: Whether the interval is as narrow as asked for.
-    """
-
-    batch_size: int
-    energy_j: float | None
-    energy_low_j: float | None
-    energy_high_j: float | None
-    provenance: Provenance | None
-    source: str
-    latency_ms: float
-    latency_p95_ms: float
-    n_blocks: int
-    is_precise: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +89,8 @@ class TrialResult:
         constraints: Value of each constraint by its text; above 0 means violated.
         probe: What was known before training.
         inference: The measurement of the trained, exported model.
-        other_batches: The same at `measure.other_batch_sizes`.
+        final: The measurement in turn with the other models of the front, when it was one of them.
+        other_batches: The trained model at `measure.other_batch_sizes`.
         energy: The bill, line by line.
         curve: Reports of the trial, oldest first.
         duration_s: Seconds from start to end.
@@ -135,6 +108,7 @@ class TrialResult:
     constraints: Mapping[str, float] = field(default_factory=dict)
     probe: Probe | None = None
     inference: InferenceMeasurement | None = None
+    final: InferenceMeasurement | None = None
     other_batches: tuple[InferenceMeasurement, ...] = ()
     energy: tuple[EnergyLine, ...] = ()
     curve: tuple[Progress, ...] = ()

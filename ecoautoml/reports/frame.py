@@ -16,7 +16,8 @@ from ecoautoml.pareto.scale import as_losses
 from ecoautoml.records.candidate import Candidate, Value
 from ecoautoml.records.columns import DETAIL_COLUMNS, METRICS, RESULT_COLUMNS, batch_columns
 from ecoautoml.records.energy_reading import Provenance, total_energy_j, weakest
-from ecoautoml.records.trial_result import InferenceMeasurement, TrialResult, TrialState
+from ecoautoml.records.measurement import InferenceMeasurement
+from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports.summary import RunSummary
 from ecoautoml.reports.wording import ENERGY_PROVENANCE, NOUNS, format_share, listed, plural
 
@@ -29,7 +30,11 @@ _INTEGERS = {
     "reused_from",
     "would_have_stopped",
 }
-_TEXTS = {"state", "reason"}
+_TEXTS = {"state", "reason", "inference_energy_stage", "ties_with"}
+
+
+FINAL = "final"
+"""Stage of a model measured in turn with the others of the front."""
 
 
 class Knee(NamedTuple):
@@ -84,7 +89,8 @@ def front_frame(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     """Return the rows nobody beats on the objectives, cheapest first.
 
     Only complete (hence feasible) trials whose objectives are all known take part; a reused trial
-    does not, as the original stands for both. ``attrs["warning"]`` holds a sentence when the rows
+    does not, as the original stands for both. Once models were measured in turn, only those do.
+    ``attrs["warning"]`` holds a sentence when the rows
     cannot be compared fairly (joules of several provenances), or when complete trials had to be
     left out; whoever shows the table shows it too.
 
@@ -93,6 +99,9 @@ def front_frame(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
         objectives: Column names of `METRICS`.
     """
     complete = frame[(frame["state"] == TrialState.COMPLETE.value).to_numpy(dtype=bool)]
+    is_final = (complete["inference_energy_stage"] == FINAL).to_numpy(dtype=bool, na_value=False)
+    if is_final.any():  # readings taken otherwise do not decide beside those taken in turn
+        complete = complete[is_final]
     losses = objective_losses(complete, objectives)
     front = complete[non_dominated_mask(losses)]
     column, ascending = _order(objectives)
@@ -168,13 +177,14 @@ def _row(result: TrialResult, summary: RunSummary) -> dict[str, Any]:
     training_energy_j, training_provenance = _named(result, "training")
     row: dict[str, Any] = {name: metrics.get(name) for name in METRICS}
     row |= _batch_cells(result)
-    row |= _inference_cells(result.inference or (probe.inference if probe else None))
+    row |= _inference_cells(result)
     if probe is not None:
         # Compression changes them: what the finished model has goes before the probe.
         for name in ("params", "macs", "size_bytes"):
             row[name] = metrics.get(name, getattr(probe, name))
     return row | {
         "trial": result.number,
+        "ties_with": _ties_with(result, summary),
         "state": _state(result).value,
         "test_accuracy": summary.test_scores.get(result.number),
         "training_energy_j": training_energy_j,
@@ -191,10 +201,19 @@ def _row(result: TrialResult, summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def _inference_cells(inference: InferenceMeasurement | None) -> dict[str, Any]:
+def _inference_cells(result: TrialResult) -> dict[str, Any]:
+    """Return the last measurement of the model, and at which stage of the search it was made."""
+    stages: dict[str, InferenceMeasurement | None] = {
+        FINAL: result.final,
+        "screening": result.inference,
+        "probe": result.probe.inference if result.probe else None,
+    }
+    stage = next((name for name, found in stages.items() if found is not None), None)
+    inference = None if stage is None else stages[stage]
     if inference is None:
         return {}
     return {
+        "inference_energy_stage": stage,
         "inference_energy_j": inference.energy_j,
         "inference_energy_provenance": inference.provenance,
         "inference_energy_j_low": inference.energy_low_j,
@@ -202,6 +221,17 @@ def _inference_cells(inference: InferenceMeasurement | None) -> dict[str, Any]:
         "latency_ms": inference.latency_ms,
         "latency_p95_ms": inference.latency_p95_ms,
     }
+
+
+def _ties_with(result: TrialResult, summary: RunSummary) -> str | None:
+    """Return the trials whose joules cannot be told from this one's, as "3, 8"."""
+    if result.final is None or summary.ranking is None:
+        return None
+    pairs = [
+        {int(one.a), int(one.b)} for one in summary.ranking.comparisons if one.verdict == "tie"
+    ]
+    others = sorted(number for pair in pairs if result.number in pair for number in pair)
+    return ", ".join(str(number) for number in others if number != result.number) or None
 
 
 def _batch_cells(result: TrialResult) -> dict[str, Any]:

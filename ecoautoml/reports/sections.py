@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from ecoautoml.records.columns import DETAIL_COLUMNS, RESULT_COLUMNS
+from ecoautoml.records.columns import is_parameter
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports import markup
 from ecoautoml.reports.bill import EnergyBill, energy_bill
 from ecoautoml.reports.figures import bill, curves, front, hypervolume
 from ecoautoml.reports.frame import Frames, first_score, knee
+from ecoautoml.reports.ranking import ranking_words
 from ecoautoml.reports.summary import RunSummary
 from ecoautoml.reports.text import front_table_text
 from ecoautoml.reports.wording import (
@@ -75,6 +76,7 @@ def front_section(results: Sequence[TrialResult], summary: RunSummary, frames: F
         "" if len(frames.front) else f"<p>{_no_front(frames)}</p>",
         drawn,
         _front_table(summary, frames) if len(frames.front) else "",
+        "".join(f"<p>{markup.escape(words)}</p>" for words in ranking_words(summary, frames)),
         lead=lead if score and len(frames.front) else None,
     )
 
@@ -280,11 +282,10 @@ def _front_table(summary: RunSummary, frames: Frames) -> str:
 
 
 def _settings(row: pd.Series[Any]) -> list[str]:
-    own = {*RESULT_COLUMNS, *DETAIL_COLUMNS}
     return [
         f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"
         for name, value in row.items()
-        if name not in own and not pd.isna(value)
+        if is_parameter(str(name)) and not pd.isna(value)
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ecoautoml.records.energy_reading import EnergyLine
+from ecoautoml.records.measurement import Ranking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class RunSummary:
         carbon_intensity_gco2e_per_kwh: Grams of CO2e per kilowatt-hour; None: grams are not told.
         zone: Name of the grid zone.
         pue: Power usage effectiveness; None: not applied.
+        ranking: The front's models measured in turn; None when that was not done.
         notes: Sentences for the reader.
     """
 
@@ -40,4 +42,5 @@ class RunSummary:
     carbon_intensity_gco2e_per_kwh: float | None = None
     zone: str | None = None
     pue: float | None = None
+    ranking: Ranking | None = None
     notes: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,13 @@ class Session(ABC):
     def batch_size(self) -> int:
         """Return the number of images every call takes."""
 
+    def prepare(self, images_bchw: Pixels) -> npt.NDArray[Any]:
+        """Return raw pixels as the file takes them; what we export takes them as they are."""
+        return np.ascontiguousarray(images_bchw)
+
     @abstractmethod
-    def run(self, images_bchw: Pixels) -> Logits:
-        """Return logits for one batch; returns only when the device has finished."""
+    def run(self, images_bchw: npt.NDArray[Any]) -> Logits:
+        """Return logits for one prepared batch; returns only when the device has finished."""
 
     def synchronize(self) -> None:  # noqa: B027  (most devices have nothing to wait for)
         """Wait until the device has finished all work."""

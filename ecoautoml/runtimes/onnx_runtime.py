@@ -6,10 +6,12 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import torch
 from torch import nn
@@ -22,9 +24,17 @@ OUTPUT_NAME = "logits"
 
 
 class OnnxSession(Session):
-    """A loaded ONNX file."""
+    """A loaded ONNX file: one of ours, or any that takes one tensor of images (b, c, h, w).
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file.
+        batch_size: Images per call, for a file that leaves it open; None: 1.
+
+    Raises:
+        RuntimeExportError: It cannot be loaded, or takes something else.
+    """
+
+    def __init__(self, path: Path, batch_size: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -35,17 +45,49 @@ class OnnxSession(Session):
             )
         except Exception as error:  # onnxruntime raises one class per failure, none exported
             raise RuntimeExportError(f"ONNX Runtime cannot load {path}: {error}") from error
-        self._batch_size = int(self._session.get_inputs()[0].shape[0])
+        self._input_name, self._dtype, shape = _input(path, self._session.get_inputs())
+        self._batch_size = shape[0] or batch_size or 1
+        self.input_shape = (shape[1], shape[2], shape[3])
+        """Channels, height and width; None where the file leaves it open."""
+        if batch_size is not None and batch_size != self._batch_size:
+            raise RuntimeExportError(
+                f"{path} takes batches of {self._batch_size}, not of {batch_size}; measure it at "
+                f"--batch {self._batch_size}, or export it for {batch_size}"
+            )
 
     @property
     def batch_size(self) -> int:
         """Return the number of images every call takes."""
         return self._batch_size
 
-    def run(self, images_bchw: Pixels) -> Logits:
+    def prepare(self, images_bchw: Pixels) -> npt.NDArray[Any]:
+        """Return pixels as the file takes them; floats are scaled to about -2 to 2."""
+        if self._dtype is np.uint8:
+            return np.ascontiguousarray(images_bchw)
+        return np.ascontiguousarray(((images_bchw / 255.0 - 0.5) / 0.25).astype(self._dtype))
+
+    def run(self, images_bchw: npt.NDArray[Any]) -> Logits:
         """Return logits for one batch."""
-        logits: Logits = self._session.run(None, {INPUT_NAME: images_bchw})[0]
+        logits: Logits = self._session.run(None, {self._input_name: images_bchw})[0]
         return logits
+
+
+_DTYPES: dict[str, Any] = {
+    "tensor(uint8)": np.uint8,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+}
+
+
+def _input(path: Path, inputs: Sequence[Any]) -> tuple[str, Any, tuple[int | None, ...]]:
+    """Return name, type and shape of a file's only input; None for an open dimension."""
+    given = [f"{one.name}: {one.type} {one.shape}" for one in inputs]
+    if len(inputs) != 1 or inputs[0].type not in _DTYPES or len(inputs[0].shape) != 4:
+        raise RuntimeExportError(
+            f"{path} does not take one tensor of images (b, c, h, w), but {'; '.join(given)}"
+        )
+    shape = tuple(size if isinstance(size, int) else None for size in inputs[0].shape)
+    return inputs[0].name, _DTYPES[inputs[0].type], shape
 
 
 class OnnxGraph(TracedModel):

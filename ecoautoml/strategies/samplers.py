@@ -25,11 +25,20 @@ from ecoautoml.config.models import (
 
 
 class _RepeatableNsga2(optuna.samplers.NSGAIISampler):
-    """Chooses the parents of a generation in the order of their numbers.
+    """NSGA-II that can be made anew for every trial.
 
-    Optuna keeps who they are, but not in which order they were chosen: a process that goes on with
-    a generation begun by another would get other children.
+    It chooses the parents of a generation in the order of their numbers. Optuna keeps who they
+    are, but not in which order they were chosen: a process that goes on with a generation begun by
+    another would get other children.
+
+    What is neither inherited nor crossed over comes from a generator with a seed of its own. Optuna
+    seeds both of its generators alike; made anew for every trial they would stay in step, and the
+    number that decides on a crossover would also be the first value drawn for a parameter.
     """
+
+    def __init__(self, *, seed: int, population_size: int) -> None:
+        super().__init__(seed=seed, population_size=population_size)
+        self._random_sampler = _independent(seed)
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
@@ -48,6 +57,11 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+def _independent(seed: int) -> optuna.samplers.RandomSampler:
+    """Return the chance within a sampler, out of step with the sampler itself."""
+    return optuna.samplers.RandomSampler(seed=derive_seed(seed, "independent"))
+
+
 def _tpe(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
     assert isinstance(config, TpeSampler)
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.n_startup_trials)
@@ -62,6 +76,7 @@ def _gp(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
     assert isinstance(config, GpSampler)
     return optuna.samplers.GPSampler(
         seed=seed,
+        independent_sampler=_independent(seed),
         n_startup_trials=config.n_startup_trials,
         warn_independent_sampling=False,  # conditional dimensions are, by design
     )

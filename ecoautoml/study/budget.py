@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ecoautoml.carbon.grams import carbon_gco2e
 from ecoautoml.config.models import Budget, CarbonConfig
-from ecoautoml.units import SECONDS_PER_HOUR, joules_from_wh
+from ecoautoml.units import SECONDS_PER_HOUR, format_duration, joules_from_wh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +63,15 @@ def time_left_s(budget: Budget, spent: Spent) -> float | None:
         return None
     share = max(shares)
     return max(0.0, spent.elapsed_s * (1.0 - share) / share)
+
+
+def budget_text(budget: Budget) -> str:
+    """Return the limits in words: "40 trials or 33 min 00 s, whichever is first"."""
+    limits = [
+        f"{budget.trials} trials" if budget.trials else "",
+        format_duration(budget.hours * SECONDS_PER_HOUR) if budget.hours else "",
+        f"{budget.energy_wh:g} Wh" if budget.energy_wh else "",
+        f"{budget.carbon_g:g} g CO2e" if budget.carbon_g else "",
+    ]
+    named = [limit for limit in limits if limit]
+    return " or ".join(named) + (", whichever is first" if len(named) > 1 else "")

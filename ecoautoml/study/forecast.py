@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecoautoml.config.models import Budget
+from ecoautoml.study.budget import budget_text
 from ecoautoml.units import SECONDS_PER_HOUR, joules_from_wh
 
 MEASURING_S = 2.0
@@ -21,7 +23,8 @@ class Forecast:
         elapsed_s: Expected seconds, low and high; None when it cannot be told.
         energy_j: Expected joules, low and high; None when unknown.
         probed: Candidates this rests on.
-        binding: Which limit of the budget ends it, in words.
+        binding: Which limit of the budget ends it: its key.
+        budget: The budget in words.
     """
 
     trials: int | None
@@ -29,6 +32,7 @@ class Forecast:
     energy_j: tuple[float, float] | None
     probed: int
     binding: str
+    budget: str
 
 
 def forecast(
@@ -50,7 +54,12 @@ def forecast(
     """
     if not trial_s:
         return Forecast(
-            trials=budget.trials, elapsed_s=None, energy_j=None, probed=0, binding="unknown"
+            trials=budget.trials,
+            elapsed_s=None,
+            energy_j=None,
+            probed=0,
+            binding="unknown",
+            budget=budget_text(budget),
         )
     seconds = [value + MEASURING_S for value in trial_s]
     joules = [value for value in trial_energy_j if value is not None]
@@ -65,12 +74,23 @@ def forecast(
     trials = max(1, round(limits[binding])) if limits else None
     if trials is None:
         return Forecast(
-            trials=None, elapsed_s=None, energy_j=None, probed=len(seconds), binding=binding
+            trials=None,
+            elapsed_s=None,
+            energy_j=None,
+            probed=len(seconds),
+            binding=binding,
+            budget=budget_text(budget),
         )
+    latest_s = budget.hours * SECONDS_PER_HOUR if budget.hours else math.inf
+    low_s, high_s = (
+        latest_s if binding == "hours" else min(extreme * trials / workers, latest_s)
+        for extreme in (min(seconds), max(seconds))
+    )
     return Forecast(
         trials=trials,
-        elapsed_s=(min(seconds) * trials / workers, max(seconds) * trials / workers),
+        elapsed_s=(low_s, high_s),
         energy_j=(min(joules) * trials, max(joules) * trials) if joules else None,
         probed=len(seconds),
         binding=binding,
+        budget=budget_text(budget),
     )

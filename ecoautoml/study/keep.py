@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
+from ecoautoml.config.models import SearchConfig
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.study.standing import front_numbers
+from ecoautoml.study.finalists import finalists
 
 
 def discard_models(
-    folder: Path, results: Sequence[TrialResult], objectives: Sequence[str], keep: str
+    folder: Path, results: Sequence[TrialResult], config: SearchConfig, lost: Set[int]
 ) -> None:
     """Delete the models of finished trials that are not wanted.
 
-    A dominated model never comes back to the front, so it is deleted at once.
+    A model that is surely dominated never comes back to the front, so it is deleted at once; one
+    that is dominated by less than its joules are uncertain waits for the last measuring.
 
     Args:
         folder: Holds one folder per trial.
         results: Finished trials; other trials' folders are left alone.
-        objectives: Column names.
-        keep: "front" or "all" (every complete trial).
+        config: Names the objectives, and whether all models are kept.
+        lost: Trials that were measured in turn and are not on the front.
     """
-    if keep == "all":
+    if config.keep_models == "all":
         wanted = {r.number for r in results if r.state is TrialState.COMPLETE}
     else:
-        wanted = front_numbers(results, objectives)
+        wanted = finalists(results, config.objectives, lost)
     for result in results:
         model = folder / f"trial_{result.number:04d}"
         if result.number not in wanted and model.is_dir():

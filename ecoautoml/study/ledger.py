@@ -4,44 +4,58 @@ Optuna's trial carries parameters, values and constraints, so that its samplers 
 work on it; the whole `TrialResult` stands beside them as one user attribute. That attribute is
 written first and in one statement: a process killed right after it has lost nothing, because
 `unfinished` finds the result and only finishes the telling. A trial is proposed in one statement
-too, so none is ever half proposed.
+too, so none is ever half proposed. How and where things are stored is `storage.py`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
-import optuna
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
 from pydantic import TypeAdapter
 
-from ecoautoml.config.models import SamplerConfig
+from ecoautoml.config.models import RandomSampler, SamplerConfig
 from ecoautoml.errors import RunError
 from ecoautoml.records.candidate import Candidate, Value
 from ecoautoml.records.columns import METRICS
 from ecoautoml.records.energy_reading import EnergyLine, total_energy_j, weakest
+from ecoautoml.records.measurement import Ranking
 from ecoautoml.records.progress import EnergyMark
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
 from ecoautoml.strategies.samplers import derive_seed, make_sampler
-from ecoautoml.study.storage import MemoryStudy, open_study
+from ecoautoml.study.storage import CANDIDATE, SAMPLER_STATE, MemoryStudy, StoredStudy
 
-RESULT, CANDIDATE, MARKS = "result", "candidate", "energy_marks"
+logger = logging.getLogger(__name__)
+
+RESULT, MARKS, SAMPLER_ERROR = "result", "energy_marks", "sampler_error"
 _RESULTS = TypeAdapter(TrialResult)
 _CANDIDATES = TypeAdapter(Candidate)
 _LINE = TypeAdapter(EnergyLine)
+_RANKING = TypeAdapter(Ranking)
 _LINES = TypeAdapter(tuple[EnergyLine, ...])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A trial of the ledger that has yet to be run."""
+    """A trial of the ledger that has yet to be run.
+
+    Attributes:
+        number: Trial number.
+        candidate: What to run.
+        note: One sentence for the user about how it was chosen; None when there is nothing to say.
+    """
 
     number: int
     candidate: Candidate
+    note: str | None = field(default=None, compare=False)
 
 
 class Ledger:
@@ -55,7 +69,9 @@ class Ledger:
         is_read_only: Whether the study must exist and nothing is to be written.
 
     Raises:
-        RunError: The storage cannot be opened, or the study was made for other objectives.
+        RunError: The storage cannot be opened, or the study is not of a search, or of one with
+            other objectives. Whatever writes raises it too, when the database stays locked or
+            away for some seconds, or when another process writes.
     """
 
     def __init__(
@@ -68,13 +84,13 @@ class Ledger:
         is_read_only: bool = False,
     ) -> None:
         self.objectives, self.constraints = tuple(objectives), tuple(constraints)
-        self._study = open_study(storage, name, objectives, is_read_only=is_read_only)
-        self._memory = None if is_read_only else MemoryStudy(self._study)
-        self._attributes: dict[str, Any] = dict(self._study.user_attrs)
+        self._stored = StoredStudy(storage, name, objectives, is_read_only=is_read_only)
+        self._memory = None if is_read_only else self._stored.in_memory()
+        self._attributes = self._stored.attributes()
         self._results: dict[int, TrialResult] = {}
-        self._ids: dict[int, int] = {}
         self._interrupted: dict[int, EnergyLine] = {}
-        for trial in self._study.get_trials(deepcopy=False):
+        self._has_sampler_failed = False
+        for trial in self._stored.trials():
             self._read(trial)
 
     # --- reading ------------------------------------------------------------------------------
@@ -82,7 +98,7 @@ class Ledger:
     @property
     def has_trials(self) -> bool:
         """Return whether any trial was ever proposed."""
-        return bool(self._ids)
+        return self._stored.n_trials > 0
 
     def results(self) -> list[TrialResult]:
         """Return the results of all finished trials, by number."""
@@ -107,8 +123,22 @@ class Ledger:
     def set_attribute(self, name: str, value: Any) -> None:
         """Store a JSON value that belongs to the whole search."""
         if name not in self._attributes or self._attributes[name] != value:
-            self._study.set_user_attr(name, value)
+            self._stored.set_attribute(name, value)
             self._attributes[name] = value
+
+    def ranking(self) -> Ranking | None:
+        """Return what measuring the front in turn found, None before."""
+        stored = self.attribute("ranking")
+        return None if stored is None else _RANKING.validate_python(stored)
+
+    def lost(self) -> frozenset[int]:
+        """Return the trials that were measured in turn and are not on the front."""
+        return frozenset(self.attribute("lost") or ())
+
+    def set_ranking(self, ranking: Ranking, lost: Set[int]) -> None:
+        """Store what measuring the front in turn found, and which trials are out since."""
+        self.set_attribute("lost", sorted(lost))
+        self.set_attribute("ranking", _RANKING.dump_python(ranking, mode="json"))
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -119,7 +149,9 @@ class Ledger:
         told now.
         """
         proposals = []
-        for frozen in self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
+        for frozen in self._stored.trials(OptunaState.RUNNING):
+            if CANDIDATE not in frozen.user_attrs:  # somebody else's
+                continue
             if RESULT in frozen.user_attrs:
                 self._tell(_RESULTS.validate_json(frozen.user_attrs[RESULT]))
                 continue
@@ -132,27 +164,27 @@ class Ledger:
     def propose(self, space: SearchSpace, config: SamplerConfig, seed: int) -> Proposal:
         """Ask the sampler for one more trial.
 
-        Raises:
-            RunError: Another process is writing to this ledger.
+        Where the sampler fails, chance chooses. The first time, this is said in the log and in
+        the proposal's note.
         """
         found: list[Candidate] = []
 
         def decide(trial: Trial) -> None:
             found.append(decode(space, lambda dimension: _suggest(trial, dimension)))
 
-        sampler = make_sampler(config, derive_seed(seed, len(self._ids), "trial"))
-        chosen = self._in_memory.choose(sampler, decide)
-        chosen.user_attrs[CANDIDATE] = _CANDIDATES.dump_json(found[0]).decode()
-        trial_id = self._storage.create_new_trial(self._study._study_id, template_trial=chosen)
-        if self._storage.get_trial_number_from_id(trial_id) != chosen.number:
-            self._storage.set_trial_state_values(trial_id, OptunaState.FAIL)
-            raise RunError("another process is writing to the ledger of this search; end one")
-        self._ids[chosen.number] = trial_id
-        return Proposal(number=chosen.number, candidate=found[0])
+        self._stored.check_alone()
+        chosen = self._choose(config, derive_seed(seed, self._stored.n_trials, "trial"), decide)
+        chosen.user_attrs[CANDIDATE] = _CANDIDATES.dump_json(found[-1]).decode()
+        if state := self._in_memory.state():  # before the trial, which was chosen with it
+            self.set_attribute(SAMPLER_STATE, state)
+        self._stored.add(chosen)
+        note = self._note(config, chosen.user_attrs.get(SAMPLER_ERROR))
+        return Proposal(number=chosen.number, candidate=found[-1], note=note)
 
     def mark(self, mark: EnergyMark) -> None:
         """Write down the joules of a running trial so far."""
-        self._set_marks(mark.trial, mark.as_line("interrupted"))
+        with suppress(RunError):  # the next one, soon after, holds the same joules and more
+            self._set_marks(mark.trial, mark.as_line("interrupted"), is_patient=False)
 
     def record(self, result: TrialResult) -> None:
         """Write down a finished trial, once; an interrupted one only leaves its joules."""
@@ -162,23 +194,47 @@ class Ledger:
             self._interrupted[result.number] = joined("interrupted", attempts)
             self._set_marks(result.number, None)
             return
-        self._set(result.number, RESULT, _RESULTS.dump_json(result).decode())
+        # not `dump_json`, which writes NaN and infinity as null
+        text = json.dumps(_RESULTS.dump_python(result, mode="json"))
+        self._stored.set_trial_attribute(result.number, RESULT, text)
         self._tell(result)
 
     # --- inside -------------------------------------------------------------------------------
-
-    @property
-    def _storage(self) -> optuna.storages.BaseStorage:
-        return self._study._storage
 
     @property
     def _in_memory(self) -> MemoryStudy:
         assert self._memory is not None, "a ledger opened to be read is not written to"
         return self._memory
 
-    def _read(self, trial: optuna.trial.FrozenTrial) -> None:
+    def _choose(
+        self, config: SamplerConfig, seed: int, decide: Callable[[Trial], None]
+    ) -> FrozenTrial:
+        """Let the sampler choose a trial, or chance where it fails.
+
+        Made anew from the same ledger, it would fail at this trial for ever.
+        """
+        try:
+            return self._in_memory.choose(make_sampler(config, seed), decide)
+        except Exception as error:  # numerics of many kinds
+            logger.debug("the sampler failed", exc_info=True)
+            self._memory = self._stored.in_memory()  # without the trial half chosen
+            chance = make_sampler(RandomSampler(kind="random"), seed)
+            chosen = self._memory.choose(chance, decide)
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            chosen.user_attrs[SAMPLER_ERROR] = reason[:200]
+            return chosen
+
+    def _note(self, config: SamplerConfig, failure: str | None) -> str | None:
+        """Return the sentence about a failure of the sampler, once."""
+        if failure is None or self._has_sampler_failed:
+            return None
+        self._has_sampler_failed = True
+        sentence = f"The sampler {config.kind} failed ({failure}); where it does, chance chooses."
+        logger.info(sentence)
+        return sentence
+
+    def _read(self, trial: FrozenTrial) -> None:
         """Take one stored trial into memory."""
-        self._ids[trial.number] = trial._trial_id
         if RESULT in trial.user_attrs:
             self._results[trial.number] = _RESULTS.validate_json(trial.user_attrs[RESULT])
         marks = trial.user_attrs.get(MARKS, {"earlier": None, "now": None})
@@ -192,27 +248,20 @@ class Ledger:
         """Return the joules of earlier, interrupted attempts, as no or one line."""
         return [self._interrupted[number]] if number in self._interrupted else []
 
-    def _set_marks(self, number: int, now: EnergyLine | None) -> None:
+    def _set_marks(self, number: int, now: EnergyLine | None, *, is_patient: bool = True) -> None:
         """Write down the joules of earlier attempts and of the present one, in one statement."""
         earlier = [_LINE.dump_python(line, mode="json") for line in self._attempts(number)]
         present = None if now is None else _LINE.dump_python(now, mode="json")
-        self._set(number, MARKS, {"earlier": earlier[0] if earlier else None, "now": present})
-
-    def _set(self, number: int, name: str, value: Any) -> None:
-        self._storage.set_trial_user_attr(self._ids[number], name, value)
+        marks = {"earlier": earlier[0] if earlier else None, "now": present}
+        self._stored.set_trial_attribute(number, MARKS, marks, is_patient=is_patient)
 
     def _tell(self, result: TrialResult) -> None:
-        trial_id = self._ids[result.number]
         # Every trial is told of every constraint: Optuna's Gaussian process refuses a study in
         # which one has fewer. 0 is what is not known to be violated, as before training.
-        constraints = {**dict.fromkeys(self.constraints, 0.0), **result.constraints}
+        constraints = dict.fromkeys(self.constraints, 0.0)
+        constraints |= {text: x for text, x in result.constraints.items() if math.isfinite(x)}
         state, values = self._optuna_outcome(result)
-        told = self._in_memory.tell(result.number, state, values, constraints)
-        known = self._storage.get_trial_system_attrs(trial_id)
-        for key, value in told.system_attrs.items():
-            if key not in known:
-                self._storage.set_trial_system_attr(trial_id, key, value)
-        self._storage.set_trial_state_values(trial_id, state, values)
+        self._stored.finish(self._in_memory.tell(result.number, state, values, constraints))
         self._results[result.number] = result
 
     def _optuna_outcome(self, result: TrialResult) -> tuple[OptunaState, list[float] | None]:
@@ -230,17 +279,17 @@ class Ledger:
             return OptunaState.PRUNED, None
         if state not in (TrialState.COMPLETE, TrialState.INFEASIBLE):
             return OptunaState.FAIL, None
-        values = [result.metrics.get(name, self._median(name)) for name in self.objectives]
-        if any(value is None for value in values):
+        known = [result.metrics.get(name, self._median(name)) for name in self.objectives]
+        values = [float(value) for value in known if value is not None]
+        numbers = [*values, *result.constraints.values()]
+        if len(values) < len(known) or not all(map(math.isfinite, numbers)):
             return OptunaState.FAIL, None
-        return OptunaState.COMPLETE, [float(value) for value in values if value is not None]
+        return OptunaState.COMPLETE, values
 
     def _median(self, name: str) -> float | None:
-        known = sorted(
-            result.metrics[name]
-            for result in self._results.values()
-            if result.state is TrialState.COMPLETE and name in result.metrics
-        )
+        complete = [one for one in self._results.values() if one.state is TrialState.COMPLETE]
+        values = [one.metrics[name] for one in complete if name in one.metrics]
+        known = sorted(filter(math.isfinite, values))
         if known:
             return known[len(known) // 2]
         return 0.5 if METRICS[name].is_score else None

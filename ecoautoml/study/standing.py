@@ -38,8 +38,9 @@ def comparable(results: Sequence[TrialResult], objectives: Sequence[str]) -> lis
 
 
 def front_numbers(results: Sequence[TrialResult], objectives: Sequence[str]) -> set[int]:
-    """Return the trials on the front."""
+    """Return the trials on the front; once some were measured in turn, it is among those."""
     found = comparable(results, objectives)
+    found = [one for one in found if one.final is not None] or found
     if not found:
         return set()
     losses = [[METRICS[name].loss(one.metrics[name]) for name in objectives] for one in found]

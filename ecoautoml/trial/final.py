@@ -1,10 +1,11 @@
-"""Jobs beside trials: test scores of the final front, and the look ahead before the start."""
+"""Jobs beside trials: the look ahead before the start; measuring and scoring the final front."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +13,10 @@ import torch
 from ecoautoml.data.tensors import ImageTensors
 from ecoautoml.energy.window import EnergyWindow
 from ecoautoml.records.candidate import Candidate
-from ecoautoml.records.energy_reading import EnergyLine
+from ecoautoml.records.measurement import Ranking
+from ecoautoml.runtimes.base import Session
 from ecoautoml.trial.evaluate import session_logits
+from ecoautoml.trial.measure import measure_sessions_in_turn
 from ecoautoml.trial.parts import TrialParts, model_folder
 from ecoautoml.trial.run import build_deployable, resolution_of, runtime_of
 from ecoautoml.trial.settings import epochs_for, settings_for
@@ -26,64 +29,66 @@ LOOK_AHEAD_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestScores:
-    """Test accuracy by trial number, and the joules it took."""
-
-    accuracy: dict[int, float]
-    energy: EnergyLine
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LookAhead:
     """What a few untrained candidates tell about the search to come.
 
     Attributes:
         trial_s: Predicted seconds of training per probed candidate.
         trial_energy_j: Predicted joules per probed candidate; entries None when unknown.
-        energy: What the look ahead itself cost.
     """
 
     trial_s: tuple[float, ...]
     trial_energy_j: tuple[float | None, ...]
-    energy: EnergyLine
 
 
-def test_scores(candidates: dict[int, Candidate], parts: TrialParts) -> TestScores:
+def test_scores(candidates: dict[int, Candidate], parts: TrialParts) -> dict[int, float]:
     """Return the test accuracy of exported models; the only place that reads the test split."""
-    meters = parts.open_meters()
     accuracy = {}
-    with EnergyWindow(meters.meters, meters.clock) as window:
-        for number, candidate in candidates.items():
-            runtime = runtime_of(candidate, parts)
-            images = parts.images.get("test", resolution_of(candidate, parts))
-            file = model_folder(parts.models_folder, number) / f"model{runtime.suffix}"
-            with runtime.load(file) as session:
-                predicted = session_logits(session, images).argmax(axis=1)
-            accuracy[number] = float((predicted == images.labels.numpy()).mean())
+    for number, candidate in candidates.items():
+        images = parts.images.get("test", resolution_of(candidate, parts))
+        with _exported(number, candidate, parts) as session:
+            predicted = session_logits(session, images).argmax(axis=1)
+        accuracy[number] = float((predicted == images.labels.numpy()).mean())
+    return accuracy
+
+
+def measure_front(candidates: dict[int, Candidate], parts: TrialParts) -> Ranking:
+    """Measure exported models in turn, on validation images, while nothing else runs here."""
+    meters = parts.open_meters()
+    with ExitStack() as stack:
+        sessions = {
+            number: (
+                stack.enter_context(_exported(number, candidate, parts)),
+                parts.images.get("validation", resolution_of(candidate, parts)),
+            )
+            for number, candidate in candidates.items()
+        }
+        ranking = measure_sessions_in_turn(sessions, meters, parts.config.measure, parts.target)
     meters.close()
-    return TestScores(accuracy=accuracy, energy=window.line("test evaluation"))
+    return ranking
 
 
 def look_ahead(candidates: Sequence[Candidate], parts: TrialParts) -> LookAhead:
     """Train a few steps of each candidate and predict what whole trials will take."""
-    meters = parts.open_meters()
     seconds: list[float] = []
     joules: list[float | None] = []
-    with EnergyWindow(meters.meters, meters.clock) as window:
-        for candidate in candidates:
-            try:
-                export_s, export_j = _time_export(candidate, parts)
-                training_s, training_j = _time_training(candidate, parts)
-            except Exception as error:  # noqa: BLE001  (it says nothing about the others)
-                logger.debug("no look ahead at a candidate: %s", error)
-                continue
-            seconds.append(export_s + training_s)
-            known = export_j is not None and training_j is not None
-            joules.append(export_j + training_j if known else None)  # type: ignore[operator]
-    meters.close()
-    return LookAhead(
-        trial_s=tuple(seconds), trial_energy_j=tuple(joules), energy=window.line("look ahead")
-    )
+    for candidate in candidates:
+        try:
+            export_s, export_j = _time_export(candidate, parts)
+            training_s, training_j = _time_training(candidate, parts)
+        except Exception as error:  # noqa: BLE001  (it says nothing about the others)
+            logger.debug("no look ahead at a candidate: %s", error)
+            continue
+        seconds.append(export_s + training_s)
+        known = export_j is not None and training_j is not None
+        joules.append(export_j + training_j if known else None)  # type: ignore[operator]
+    return LookAhead(trial_s=tuple(seconds), trial_energy_j=tuple(joules))
+
+
+def _exported(number: int, candidate: Candidate, parts: TrialParts) -> Session:
+    """Return a trial's exported model, loaded."""
+    runtime = runtime_of(candidate, parts)
+    return runtime.load(model_folder(parts.models_folder, number) / f"model{runtime.suffix}")
 
 
 def _time_training(candidate: Candidate, parts: TrialParts) -> tuple[float, float | None]:

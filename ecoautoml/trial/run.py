@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,18 +12,18 @@ import torch
 from ecoautoml.config.constraints import Constraint
 from ecoautoml.data.tensors import ImageTensors
 from ecoautoml.energy.select import MeterSet
-from ecoautoml.errors import RuntimeExportError
+from ecoautoml.errors import RuntimeExportError, TrialError
 from ecoautoml.models.build import build_network
 from ecoautoml.models.checkpoint import save_checkpoint
 from ecoautoml.models.cost import count_macs, count_params
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.columns import SCORES
+from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.progress import Action
 from ecoautoml.records.trial_result import (
     OUT_OF_MEMORY,
     STATE_AFTER,
-    InferenceMeasurement,
     Probe,
     TrialJob,
     TrialResult,
@@ -77,6 +78,7 @@ def _steps(
         probe = job.probe or _probe(model, traced, runtime, file, validation, parts, meters)
     costs = {**_costs(probe), **measured_costs(probe.inference)}
     violated = _violations(parts, costs)
+    _refuse_non_finite(costs)
     log.known.update(probe=probe, metrics=costs, constraints=violated)
     if any(value > 0 for value in violated.values()):
         return log.result(TrialState.INFEASIBLE, reason=_which(violated))
@@ -97,10 +99,6 @@ def _steps(
             inference = measure_session(
                 session, validation, meters, parts.config.measure, parts.target
             )
-    with log.line("measurement"):
-        others = measure_other_batches(
-            model, runtime, folder, validation, meters, parts.config.measure, parts.target
-        )
     metrics = {
         **costs,
         "size_bytes": float(file.stat().st_size),
@@ -110,15 +108,16 @@ def _steps(
     training_energy_j = log.line_energy_j("training")
     if training_energy_j is not None:
         metrics["training_energy_j"] = training_energy_j
+    _refuse_non_finite(metrics)
     violated = _violations(parts, metrics)
-    is_feasible = all(value <= 0 for value in violated.values())
-    log.known.update(
-        metrics=metrics, constraints=violated, inference=inference, other_batches=others
-    )
-    return log.result(
-        TrialState.COMPLETE if is_feasible else TrialState.INFEASIBLE,
-        reason=None if is_feasible else _which(violated),
-    )
+    log.known.update(metrics=metrics, constraints=violated, inference=inference)
+    if any(value > 0 for value in violated.values()):
+        return log.result(TrialState.INFEASIBLE, reason=_which(violated))
+    with log.line("measurement"):
+        found, why_not = measure_other_batches(
+            model, runtime, folder, validation, meters, parts.config.measure, parts.target
+        )
+    return log.result(TrialState.COMPLETE, other_batches=found, reason=why_not)
 
 
 def _probe(
@@ -173,6 +172,7 @@ def _train(
                 trainer.trained_model, validation, parts.device, messenger.check
             )
             now = scores(logits, labels, _asked_scores(parts))
+        _refuse_non_finite(now)
         _tell(messenger, log, epoch, {**costs, **now, **_training_cost(log)})
         if now["validation_accuracy"] > best:
             best, best_epoch = now["validation_accuracy"], epoch
@@ -237,6 +237,17 @@ def _tell(messenger: Messenger, log: TrialLog, epoch: int, metrics: Mapping[str,
     decision = messenger.report(log.progress(epoch, metrics))
     if decision.action is not Action.CONTINUE:
         raise TrialStoppedError(decision)
+
+
+def _refuse_non_finite(metrics: Mapping[str, float]) -> None:
+    """Refuse numbers no sampler and no table can do anything with.
+
+    Raises:
+        TrialError: A metric is NaN or infinite.
+    """
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise TrialError(f"{name} became {value}")
 
 
 def _asked_scores(parts: TrialParts) -> list[str]:

@@ -26,6 +26,9 @@ from ecoautoml.errors import TrialError
 from ecoautoml.trial.settings import TrainingSettings
 
 IMBALANCE_WORTH_WEIGHTING = 1.5
+FUSED = ("adam", "adamw", "sgd", "momentum")
+"""Optimisers of torch with one kernel for all weights; one by one, a network of 60 small tensors
+spent 16 % of a step on a processor in AdamW."""
 
 
 class Trainer:
@@ -157,6 +160,7 @@ def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Opti
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             momentum=settings.momentum,
+            **({"fused": True} if name in FUSED else {}),
         )
     except (ValueError, AssertionError, TypeError) as error:
         raise TrialError(

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 from processes import command, environment, run, write_config
@@ -68,11 +69,19 @@ def test_a_pipe_gets_plain_lines(tmp_path):
 
 def test_a_forecast_says_what_it_rests_on_and_what_it_does_not_know():
     known = Forecast(
-        trials=12, elapsed_s=(60.0, 200.0), energy_j=(100.0, 2000.0), probed=2, binding="trials"
+        trials=12,
+        elapsed_s=(60.0, 200.0),
+        energy_j=(100.0, 2000.0),
+        probed=2,
+        binding="trials",
+        budget="12 trials or 9 min 00 s, whichever is first",
     )
     assert forecast_text(known) == (
         "Expected: about 12 trials, 1 min 00 s to 3 min 20 s, ~100 J to ~2 kJ "
-        "(from 2 probed candidates; the limit is trials)"
+        "(from 2 probed candidates). Budget: 12 trials or 9 min 00 s, whichever is first."
     )
-    unknown = Forecast(trials=5, elapsed_s=None, energy_j=None, probed=0, binding="unknown")
-    assert "No forecast" in forecast_text(unknown)
+    unknown = replace(known, elapsed_s=None, energy_j=None, probed=0, binding="unknown")
+    assert forecast_text(unknown).startswith("No forecast")
+    assert "Budget: 12 trials" in forecast_text(unknown)
+    certain = replace(known, elapsed_s=(540.0, 540.0), binding="hours")
+    assert "about 12 trials, 9 min 00 s, ~100 J to ~2 kJ" in forecast_text(certain)

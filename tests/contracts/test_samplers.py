@@ -1,8 +1,10 @@
 """What every registered sampler promises, through the ledger it works on."""
 
+import logging
 import shutil
 from dataclasses import replace
 
+import optuna
 import pytest
 from searches_by_hand import (
     THREE,
@@ -182,6 +184,127 @@ def test_a_search_in_which_nothing_is_allowed_goes_on(kind, objectives, tmp_path
 def test_it_is_made_anew_every_time(kind):
     assert sampler(kind).kind == kind
     assert make_sampler(sampler(kind), 0) is not make_sampler(sampler(kind), 0)
+
+
+# --- a sampler that fails -------------------------------------------------------------------------
+
+
+class BreaksDown(optuna.samplers.RandomSampler):
+    """A sampler whose numerics break down in the middle of a trial."""
+
+    left = 2
+
+    def sample_independent(self, *args):
+        self.left -= 1
+        if self.left < 0:
+            raise ArithmeticError("the matrix is\nsingular")
+        return super().sample_independent(*args)
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Let the default sampler break down at every trial, from now on."""
+    return lambda: monkeypatch.setitem(SAMPLERS, "tpe", lambda config, seed: BreaksDown(seed))
+
+
+def test_where_a_sampler_fails_chance_chooses_and_says_so_once(copy, broken, tmp_path, caplog):
+    space, config = conditional_space(), sampler("tpe")
+    failing, chance = copy("tpe", "failing.db"), copy("tpe", "chance.db")
+    healthy = failing.propose(space, config, 0)
+    assert healthy.note is None
+    failing.record(outcome(healthy))
+    chance.record(outcome(chance.propose(space, config, 0)))
+    broken()
+    shutil.copyfile(tmp_path / "failing.db", tmp_path / "reopened.db")
+    reopened = open_ledger(tmp_path, name="reopened.db")
+    with caplog.at_level(logging.INFO, "ecoautoml"):
+        proposals = [failing.propose(space, config, 0) for _ in range(3)]
+    for proposal in proposals:
+        assert proposal == chance.propose(space, sampler("random"), 0)
+        assert proposal == reopened.propose(space, config, 0)
+        failing.record(outcome(proposal))
+    said = "The sampler tpe failed (ArithmeticError: the matrix is singular); where it does, "
+    assert [proposal.note for proposal in proposals] == [f"{said}chance chooses.", None, None]
+    assert [record.getMessage() for record in caplog.records] == [proposals[0].note]
+    trials = failing_trials(tmp_path)
+    assert [trial.user_attrs.get("sampler_error") for trial in trials[TRIALS:]] == [
+        None,
+        *["ArithmeticError: the matrix is singular"] * 3,
+    ]
+    assert all(trial.state is optuna.trial.TrialState.COMPLETE for trial in trials)
+
+
+def failing_trials(folder):
+    return optuna.load_study(study_name="test", storage=f"sqlite:///{folder / 'failing.db'}").trials
+
+
+def test_what_a_sampler_proposes_does_not_depend_on_who_saw_it_fail(
+    copy, broken, tmp_path, monkeypatch
+):
+    space, config = conditional_space(), sampler("tpe")
+    stayed = copy("tpe", "stayed.db")
+    broken()
+    stayed.record(outcome(stayed.propose(space, config, 0)))
+    running = stayed.propose(space, config, 0)
+    monkeypatch.undo()  # sound again
+    shutil.copyfile(tmp_path / "stayed.db", tmp_path / "reopened.db")
+    reopened = open_ledger(tmp_path, name="reopened.db")
+    assert reopened.unfinished() == [running]
+    for _ in range(2):
+        proposal = stayed.propose(space, config, 0)
+        assert proposal == reopened.propose(space, config, 0)
+        assert proposal.note is None
+
+
+# --- what NSGA-II adds ----------------------------------------------------------------------------
+
+
+def test_generations_are_the_same_for_all_processes_when_a_trial_ends_late(tmp_path):
+    """The best trial of the first generation ends when the second one has begun without it."""
+    space, config = conditional_space(), sampler("nsga2")
+    stayed = open_ledger(tmp_path)
+    *first, late = [stayed.propose(space, config, 0) for _ in range(4)]
+    for proposal in first:
+        stayed.record(outcome(proposal))
+    stayed.record(outcome(stayed.propose(space, config, 0)))
+    best = {"validation_accuracy": 0.99, "inference_energy_j": 1e-9, "params": 1.0}
+    stayed.record(replace(outcome(late), metrics=best))
+    shutil.copyfile(tmp_path / "ledger.db", tmp_path / "reopened.db")
+    reopened = open_ledger(tmp_path, name="reopened.db")
+    for _ in range(6):
+        proposal = stayed.propose(space, config, 0)
+        assert reopened.propose(space, config, 0) == proposal
+        for ledger in (stayed, reopened):
+            ledger.record(outcome(proposal))
+
+
+def test_whether_parents_are_crossed_does_not_decide_what_chance_draws():
+    """A parameter no parent has is drawn by chance; with crossover it reaches every tenth."""
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    genes = [f"gene {i}" for i in range(12)]
+    unit = optuna.distributions.FloatDistribution(0.0, 1.0)
+    for parent in range(3):
+        study.sampler = make_sampler(sampler("nsga2"), parent)
+        trial = study.ask(dict.fromkeys(genes, unit))
+        study.tell(trial, [parent, parent])
+    drawn = []
+    for seed in range(150):
+        study.sampler = make_sampler(sampler("nsga2"), seed)
+        trial = study.ask()
+        drawn_by_chance = trial.suggest_float("new", 0.0, 1.0)
+        child = {gene: trial.suggest_float(gene, 0.0, 1.0) for gene in genes}
+        if max(inherited(child, parent) for parent in study.trials[:3]) < 9:
+            drawn.append(drawn_by_chance)  # of two parents for certain
+    assert len(drawn) > 50
+    assert {int(value * 10) for value in drawn} == set(range(10))
+
+
+def inherited(child, parent):
+    """Return how many values a child has from a parent."""
+    return sum(child[name] == parent.params[name] for name in child)
+
+
+# --- seeds ----------------------------------------------------------------------------------------
 
 
 def test_derived_seeds_are_the_same_everywhere_and_differ_by_every_part():

@@ -1,6 +1,8 @@
 """Traps of the processor's counters, on a fake sysfs tree."""
 
 import os
+import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -166,6 +168,32 @@ def test_a_window_that_may_hold_two_wraps_is_unknown_and_the_next_one_is_known(m
     machine.work(1.0)
     machine.zones.add("intel-rapl:0", 5_000_000)
     assert between(meter, before)["cpu"].energy_j == pytest.approx(5.0)
+
+
+def test_a_window_longer_than_several_wraps_is_known_because_a_guard_reads_meanwhile(machine):
+    """An epoch may outlast a counter (AMD's 32 bits: 9 min at 240 W, github.com/amd/amd_energy)."""
+    machine.zones.zone("intel-rapl:0", "package-0", 0, range_uj=1_000_000, limit_w=1)
+    meter = RaplMeter(machine.zones.root, machine.proc.root)  # on the real clock
+    assert meter.longest_gap_s == pytest.approx(0.8)
+    before = meter.read(PID)
+    for total_uj in range(250_000, 3_000_001, 250_000):  # 3 J in 3 s: three times around
+        time.sleep(0.25)
+        machine.zones.set("intel-rapl:0", total_uj % 1_000_000)
+    assert between(meter, before)["cpu"].energy_j == pytest.approx(3.0)
+    meter.close()
+
+
+def test_closing_ends_the_guard(machine):
+    machine.zones.zone("intel-rapl:0", "package-0", 0, range_uj=1_000_000, limit_w=100)
+    others = set(threading.enumerate())
+    meters = [RaplMeter(machine.zones.root, machine.proc.root) for _ in range(3)]
+    guards = set(threading.enumerate()) - others
+    assert len(guards) == 3
+    for meter in meters:
+        meter.close()
+    for guard in guards:
+        guard.join(timeout=5)
+        assert not guard.is_alive()
 
 
 def test_a_stated_power_limit_allows_longer_gaps(machine):

@@ -187,15 +187,35 @@ def test_calls_answer_between_runs_and_failures_are_raised(make_executor):
     script = Script(network("ok"))
     with make_executor() as executor:
         executor.run(script)
-        seen = executor.call(LookAheadAt(candidates=(network("ok"), network("raise"))))
-        scored = executor.call(ScoreOnTest(candidates={0: network("ok")}))
-        with pytest.raises(EcoAutoMLError, match="ScoreOnTest: "):
-            executor.call(ScoreOnTest(candidates={77: network("ok")}))
-        assert len(executor.overhead()) == 1
-        assert executor.overhead()[0].energy_j > 0
+        task = LookAheadAt(candidates=(network("ok"), network("raise")))
+        seen = executor.call(task, name="look ahead", time_limit_s=60)
+        task = ScoreOnTest(candidates={0: network("ok")})
+        scored = executor.call(task, name="test evaluation", time_limit_s=60)
+        task = ScoreOnTest(candidates={77: network("ok")})
+        with pytest.raises(EcoAutoMLError, match="test evaluation: "):
+            executor.call(task, name="test evaluation", time_limit_s=60)
+        names = [line.line for line in executor.overhead()]
+        assert names == ["worker start", "look ahead", "test evaluation", "test evaluation"]
+        assert all(line.energy_j > 0 for line in executor.overhead()[:3])
     assert len(seen.trial_s) == 1  # what cannot run is left out
     assert 0 < seen.trial_s[0] < 60
-    assert 0 <= scored.accuracy[0] <= 1
+    assert 0 <= scored[0] <= 1
+
+
+def test_a_call_is_on_the_bill_while_it_runs_and_when_it_is_given_up(make_executor):
+    marks = []
+
+    def note_mark():
+        marks.append(executor.overhead()[-1])
+
+    with make_executor() as executor:
+        task = LookAheadAt(candidates=(network("spin"),))
+        with pytest.raises(EcoAutoMLError, match="look ahead: took longer than 5 s"):
+            executor.call(task, name="look ahead", time_limit_s=5, on_mark=note_mark)
+        given_up = executor.overhead()[-1]
+    assert {line.line for line in (*marks, given_up)} == {"look ahead"}
+    assert len(marks) == 2  # every 2 s
+    assert 0 < marks[0].energy_j < marks[1].energy_j <= given_up.energy_j
 
 
 def test_closing_ends_all_worker_processes(make_executor):

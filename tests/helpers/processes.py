@@ -50,3 +50,24 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         text=True,
         env=environment(),
     )
+
+
+def children(pid: int) -> list[int]:
+    """Return the numbers of the processes that a process has started and that still exist."""
+    numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [number for number in numbers if _state_and_parent(number)[1] == pid]
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process exists and has not ended."""
+    return _state_and_parent(pid)[0] not in ("", "Z", "X")
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    """Return the letter and the parent of a process, nothing and 0 when it is gone (proc(5))."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "", 0
+    state, parent = text.rpartition(")")[2].split()[:2]
+    return state, int(parent)

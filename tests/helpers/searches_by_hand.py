@@ -4,12 +4,16 @@ from dataclasses import replace
 
 from pydantic import TypeAdapter
 
+from ecoautoml.config import load_config
 from ecoautoml.config.models import AutoMeter, SamplerConfig
 from ecoautoml.records.energy_reading import EnergyLine, Provenance
-from ecoautoml.records.progress import EnergyMark
+from ecoautoml.records.progress import EnergyMark, Progress
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.spaces.load import load_space
+from ecoautoml.strategies.pruners import NoPruner
+from ecoautoml.study.budget import Spent
 from ecoautoml.study.ledger import Ledger
+from ecoautoml.study.loop import SearchLoop
 from ecoautoml.study.session import Session
 
 TWO = ("validation_accuracy", "inference_energy_j")
@@ -128,3 +132,42 @@ class KnownSession(Session):
 
     def overhead(self):
         return tuple(self._workers())
+
+
+class SearchByHand:
+    """A search driven by hand, its events, and whether Ctrl-C was pressed."""
+
+    def __init__(
+        self, folder, *, space=None, budget=None, pruner=None, is_shadow=False, earlier_s=0.0
+    ):
+        self.events: list[str] = []
+        self.is_interrupted = False
+        tree = {
+            "data": "digits",
+            "space": "tiny",
+            "sampler": "random",
+            "budget": budget or {"trials": 50},
+            "pruner": {"kind": "dominance", "shadow": is_shadow},
+        }
+        self.ledger = open_ledger(folder)
+        self.loop = SearchLoop(
+            config=load_config(tree),
+            space=space or conditional_space(),
+            ledger=self.ledger,
+            pruner=pruner or NoPruner(),
+            epochs_for=lambda proposal: 3,
+            session=KnownSession(self.ledger),
+            observer=lambda snapshot: self.events.append(snapshot.event or ""),
+            should_interrupt=lambda: self.is_interrupted,
+            earlier=Spent(trials=0, elapsed_s=earlier_s, energy_j=None),
+        )
+
+    def tell(self, job, state=TrialState.COMPLETE, **changes):
+        result = replace(outcome(job), number=job.number, state=state, **changes)
+        self.loop.tell(result)
+
+
+def report(job, epoch=1):
+    """Return what a trial reports after that epoch; 0 is its probe."""
+    scores = {"validation_accuracy": 0.5} if epoch else {}
+    return Progress(trial=job.number, epoch=epoch, epochs=3, metrics=scores)

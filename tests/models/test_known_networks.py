@@ -50,6 +50,19 @@ def test_point_is_the_published_network(name):
 
 
 @pytest.mark.parametrize("name", POINTS)
+def test_point_is_built_without_asking_timm_for_the_network(name, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("timm was asked for a whole network")
+
+    # what timm.create_model looks names up with, by whichever way it was imported
+    monkeypatch.setattr(timm.models._factory, "model_entrypoint", refuse)
+    with pytest.raises(AssertionError, match="asked for a whole network"):
+        timm.create_model(name)
+    _, point = known_candidate(name)
+    assert count_params(build_network(point, in_chans=3, num_classes=1000)) > 1e6
+
+
+@pytest.mark.parametrize("name", POINTS)
 def test_point_uses_ordinary_dimensions_only(name):
     space, point = known_candidate(name)
     assert point.builder in ("mobilenet_v3", "efficientnet")

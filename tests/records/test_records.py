@@ -14,9 +14,9 @@ from ecoautoml.records.energy_reading import (
     total_energy_j,
     weakest,
 )
+from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.progress import CONTINUE, Action, Progress
 from ecoautoml.records.trial_result import (
-    InferenceMeasurement,
     Probe,
     TrialResult,
     TrialState,
@@ -85,6 +85,7 @@ def full_result():
         constraints={"params <= 5": 0.2},
         probe=Probe(params=6, macs=70, size_bytes=80, inference=unknown),
         inference=inference,
+        final=dataclasses.replace(inference, n_blocks=8),
         other_batches=(dataclasses.replace(inference, batch_size=32), unknown),
         energy=(line, dataclasses.replace(line, energy_j=None, provenance=None)),
         curve=(point, dataclasses.replace(point, epoch=2)),

@@ -9,9 +9,9 @@ import numpy as np
 
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.energy_reading import EnergyLine, Provenance
+from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.progress import Progress
 from ecoautoml.records.trial_result import (
-    InferenceMeasurement,
     Probe,
     TrialResult,
     TrialState,

@@ -18,6 +18,7 @@ from ecoautoml.errors import RunError, SpaceError
 from ecoautoml.records.columns import RESULT_COLUMNS
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.trial_result import TrialState
+from ecoautoml.study.environment import environment
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +56,8 @@ def test_other_batch_sizes_are_exported_and_measured_too(result):
     assert onnxruntime.InferenceSession(str(file)).get_inputs()[0].shape[0] == 8
 
 
-def test_the_front_is_what_nobody_beats(result):
-    trials = result.trials
+def test_the_front_is_what_nobody_beats_among_those_measured_in_turn(result):
+    trials = result.trials[result.trials["inference_energy_stage"] == "final"]
     on_front = set(result.front["trial"])
     for _, row in trials.iterrows():
         is_beaten = (
@@ -86,6 +87,47 @@ def test_tables_start_with_the_promised_columns(result):
 def test_only_the_front_is_scored_on_the_test_images(result):
     scored = result.trials.dropna(subset=["test_accuracy"])["trial"]
     assert set(scored) == set(result.front["trial"])
+
+
+def test_models_that_may_be_on_the_front_were_measured_in_turn(result):
+    ranking = result.summary.ranking
+    assert set(result.front["trial"]) <= set(ranking.measurements)
+    assert set(result.front["inference_energy_stage"]) == {"final"}
+    assert set(result.trials["inference_energy_stage"]) <= {"final", "screening"}
+    for _, row in result.front.iterrows():
+        assert row["inference_energy_j"] == ranking.measurements[row["trial"]].energy_j
+    pairs = len(ranking.measurements) * (len(ranking.measurements) - 1) // 2
+    assert len(ranking.comparisons) == pairs
+    assert "measured in turn" in result.ranking_words[0]
+    assert result.ranking_words[0] in (result.folder / "report.html").read_text()
+
+
+def test_a_resumed_search_measures_its_front_anew_and_keeps_its_models(tmp_path):
+    tree = quick_config(tmp_path, training={"epochs": 3})
+    before = search(tree)
+    after = search({**tree, "budget": {"trials": 7}}, resume=True)
+    assert len(after.trials) == 7
+    assert set(after.front["inference_energy_stage"]) == {"final"}
+    assert set(after.front["trial"]) <= set(after.summary.ranking.measurements)
+    assert after.front["test_accuracy"].notna().all()
+    for number in after.front["trial"]:
+        assert (after.model_folder(number) / "model.onnx").is_file()
+    gone = set(before.summary.ranking.measurements) - set(before.front["trial"])
+    assert not gone & set(after.front["trial"])  # measured in turn before, and beaten
+
+
+def test_a_batch_size_that_cannot_be_exported_costs_its_columns_only(tmp_path):
+    changes = {
+        "space": net_space(behaviour="alone"),
+        "budget": {"trials": 1},
+        "measure": {"max_seconds": 0.5, "other_batch_sizes": [4]},
+    }
+    result = search(quick_config(tmp_path, **changes))
+    (row,) = result.trials.to_dict("records")
+    assert row["state"] == "complete"
+    assert row["reason"].startswith("not measured at batch size 4: ")
+    assert "inference_energy_b4_j" not in result.trials
+    assert row["test_accuracy"] >= 0
 
 
 def test_only_models_of_the_front_are_kept(result):
@@ -134,12 +176,20 @@ def test_the_bill_adds_up_over_trials_and_overhead(result):
     assert result.bill.total_energy_j == pytest.approx(total)
     assert {line.line for line in lines} >= {"probe", "training", "evaluation", "measurement"}
     names = {line.line for line in result.summary.overhead}
-    assert {"preparing data", "worker start", "look ahead", "test evaluation"} <= names
+    assert names == {
+        "preparing data",
+        "worker start",
+        "look ahead",
+        "choosing and recording",
+        "final measurement",
+        "test evaluation",
+    }
 
 
 def test_the_environment_is_written_beside_the_run(result):
     about = json.loads((result.folder / "environment.json").read_text())
     assert torch.__version__.startswith(about["packages"]["torch"])
+    assert about["git_commit"] == environment("cpu", (), 0)["git_commit"]
     assert about["seed"] == result.config.seed
     assert about["hardware"]["processor"]
 
@@ -149,7 +199,8 @@ def test_the_ledger_is_an_ordinary_optuna_study(result):
         study_name=result.config.name, storage=f"sqlite:///{result.folder / 'ledger.db'}"
     )
     assert [trial.number for trial in study.best_trials]
-    assert {trial.number for trial in study.best_trials} == set(result.front["trial"])
+    measured = result.trials[result.trials["inference_energy_stage"] == "final"]["trial"]
+    assert {trial.number for trial in study.best_trials} <= set(measured)
 
 
 def test_a_run_can_be_opened_later(result):
@@ -246,16 +297,3 @@ def test_your_own_function_builds_the_models(tmp_path):
 def test_a_function_that_workers_cannot_import_is_refused(tmp_path):
     with pytest.raises(SpaceError, match="put the function into a module of its own"):
         search(quick_config(tmp_path), build_model=lambda values, channels, classes: None)
-
-
-def test_a_shadowing_pruner_stops_nothing_and_is_checked(tmp_path):
-    changes = {
-        "pruner": {"kind": "dominance", "shadow": True, "min_curves": 1, "warmup_fraction": 0.0},
-        "training": {"epochs": 4},
-        "budget": {"trials": 6},
-    }
-    result = search(quick_config(tmp_path, **changes))
-    assert set(result.trials["state"]) == {"complete"}
-    noted = result.trials["would_have_stopped"].notna().sum()
-    assert result.pruner_check.would_have_stopped == noted
-    assert 0 <= result.pruner_check.on_front <= noted

@@ -18,7 +18,25 @@ def test_hours_are_shared_among_the_workers():
     four = forecast(Budget(hours=1.0), TRIAL_S, [5.0, 15.0], workers=4)
     assert (one.trials, one.binding) == (180, "hours")
     assert four.trials == 4 * one.trials
-    assert four.elapsed_s == one.elapsed_s == pytest.approx((1800.0, 5400.0))
+    assert four.elapsed_s == one.elapsed_s == (3600.0, 3600.0)
+
+
+def test_hours_bound_what_a_number_of_trials_would_take():
+    seen = forecast(Budget(trials=150, hours=1.0), TRIAL_S, [5.0, 15.0], workers=1)
+    assert (seen.binding, seen.elapsed_s) == ("trials", (1500.0, 3600.0))
+
+
+@pytest.mark.parametrize(
+    ("budget", "text"),
+    [
+        ({"trials": 6}, "6 trials"),
+        ({"trials": 6, "hours": 0.5}, "6 trials or 30 min 00 s, whichever is first"),
+        ({"energy_wh": 1.5, "carbon_g": 2}, "1.5 Wh or 2 g CO2e, whichever is first"),
+    ],
+)
+def test_the_budget_is_stated_with_the_forecast(budget, text):
+    assert forecast(Budget(**budget), TRIAL_S, [5.0, 15.0], workers=1).budget == text
+    assert forecast(Budget(**budget), [], [], workers=1).budget == text
 
 
 def test_joules_decide_whatever_the_number_of_workers():

@@ -1,5 +1,6 @@
 import pytest
 
+from ecoautoml.config.models import SearchConfig
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.study.keep import discard_models
@@ -38,6 +39,10 @@ def folder(tmp_path):
     return tmp_path
 
 
+def config(keep_models="front"):
+    return SearchConfig(data="digits", space="tiny", objectives=OBJECTIVES, keep_models=keep_models)
+
+
 def kept(folder):
     return {int(path.name.removeprefix("trial_")) for path in folder.iterdir()}
 
@@ -54,24 +59,29 @@ def test_the_front_follows_the_objectives():
 
 
 def test_models_off_the_front_are_deleted_and_those_still_running_are_left(folder):
-    discard_models(folder, RESULTS, OBJECTIVES, "front")
+    discard_models(folder, RESULTS, config(), frozenset())
     assert kept(folder) == {0, 1, 7, 9}
 
 
 def test_every_complete_model_may_be_kept(folder):
-    discard_models(folder, RESULTS, OBJECTIVES, "all")
+    discard_models(folder, RESULTS, config("all"), frozenset())
     assert kept(folder) == {0, 1, 2, 6, 7, 9}
 
 
 def test_a_model_goes_when_it_is_beaten_and_a_second_look_changes_nothing(folder):
-    discard_models(folder, RESULTS[:2], OBJECTIVES, "front")
+    discard_models(folder, RESULTS[:2], config(), frozenset())
     assert {0, 1} <= kept(folder)
     better = [*RESULTS[:2], result(9, 0.96, 2.0)]
     for _ in range(2):
-        discard_models(folder, better, OBJECTIVES, "front")
+        discard_models(folder, better, config(), frozenset())
         assert kept(folder) & {0, 1, 9} == {9}
 
 
+def test_a_model_that_lost_when_measured_in_turn_goes(folder):
+    discard_models(folder, RESULTS, config(), frozenset({1}))
+    assert kept(folder) == {0, 7, 9}
+
+
 def test_a_folder_without_models_is_no_trouble(tmp_path):
-    discard_models(tmp_path / "nowhere", RESULTS, OBJECTIVES, "front")
+    discard_models(tmp_path / "nowhere", RESULTS, config(), frozenset())
     assert list(tmp_path.iterdir()) == []

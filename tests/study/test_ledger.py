@@ -1,3 +1,4 @@
+import math
 import sqlite3
 from dataclasses import replace
 
@@ -147,6 +148,28 @@ def test_the_best_trials_leave_out_what_is_infeasible(ledger, tmp_path):
     assert [trial.number for trial in study(tmp_path).best_trials] == [good.number]
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_trial_with_a_number_that_is_none_is_told_failed_and_can_be_read(
+    ledger, tmp_path, number
+):
+    ledger.record(outcome(propose(ledger)))
+    for broken in (
+        {"metrics": {TWO[0]: number, TWO[1]: 1.0}},
+        {"constraints": {LIMITS[0]: number}},
+    ):
+        proposal = propose(ledger)
+        ledger.mark(mark(proposal.number, number))
+        ledger.record(replace(outcome(proposal), **broken, energy=(line("training", number),)))
+    ledger.record(infeasible(propose(ledger)))
+    states = [trial.state for trial in study(tmp_path).trials]
+    assert states == [Optuna.COMPLETE, Optuna.FAIL, Optuna.FAIL, Optuna.COMPLETE]
+    assert study(tmp_path).trials[3].values[0] == study(tmp_path).trials[0].values[0]
+    assert [set(trial.constraints) for trial in study(tmp_path).trials] == [set(LIMITS)] * 4
+    again = open_ledger(tmp_path)
+    assert repr(again.results()) == repr(ledger.results())  # NaN equals nothing, itself included
+    assert again.results()[1].energy[0].energy_j is not None
+
+
 def test_parameters_stand_in_the_study_by_name(ledger, tmp_path):
     proposal = propose(ledger)
     ledger.record(outcome(proposal))
@@ -201,7 +224,7 @@ def test_attributes_and_lines_survive_reopening(ledger, tmp_path):
 def test_a_result_is_told_once(ledger):
     result = outcome(propose(ledger))
     ledger.record(result)
-    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+    with pytest.raises(RunError, match="another process is writing"):
         ledger.record(result)
     assert ledger.results() == [result]
 
@@ -239,7 +262,7 @@ def test_a_result_written_but_not_told_is_told_on_reopening(ledger, tmp_path):
 
 def storage_dies_after_writing(ledger, name):
     """Let the process "die" right after an attribute of that name was written."""
-    storage = ledger._study._storage
+    storage = ledger._stored._study._storage
     write = storage.set_trial_user_attr
 
     def write_and_die(trial_id, key, value):
@@ -253,7 +276,7 @@ def storage_dies_after_writing(ledger, name):
 def test_a_trial_half_told_is_told_to_its_end(ledger, tmp_path):
     """Some constraints were told already when the process died."""
     result = outcome(propose(ledger), is_limited=True)
-    storage = ledger._study._storage
+    storage = ledger._stored._study._storage
     write = storage.set_trial_system_attr
 
     def write_and_die(trial_id, key, value):
@@ -347,11 +370,55 @@ def test_a_process_that_died_while_proposing_leaves_nothing_half_proposed(ledger
     assert study(tmp_path).trials[0].state is Optuna.COMPLETE
 
 
-def test_two_processes_cannot_write_to_one_ledger_unnoticed(ledger, tmp_path):
+def test_of_two_processes_that_write_to_one_ledger_the_second_is_refused(ledger, tmp_path):
     other = open_ledger(tmp_path)
-    propose(other)
+    ledger.record(outcome(propose(ledger)))
     with pytest.raises(RunError, match="another process is writing"):
+        propose(other)
+    goes_on = propose(ledger)
+    assert goes_on.number == 1
+    ledger.record(outcome(goes_on))
+    assert [trial.number for trial in study(tmp_path).trials] == [0, 1]
+
+
+def test_a_trial_that_two_processes_run_is_recorded_by_the_first(ledger, tmp_path):
+    first = outcome(propose(ledger))
+    other = open_ledger(tmp_path)
+    ledger.record(first)
+    other.mark(mark(0, 2.0))
+    with pytest.raises(RunError, match="another process is writing"):
+        other.record(first)
+    assert open_ledger(tmp_path).results() == [first]
+
+
+def test_two_processes_that_propose_in_the_same_moment_are_told(ledger, tmp_path):
+    other = open_ledger(tmp_path)
+
+    class OtherIsFaster(tuple):
+        def __iter__(self):
+            propose(other)
+            return super().__iter__()
+
+    with pytest.raises(RunError, match="another process is writing"):
+        ledger.propose(replace(SPACE, parameters=OtherIsFaster(SPACE.parameters)), CONFIG, 0)
+    again = open_ledger(tmp_path)
+    assert [proposal.number for proposal in unfinished(again)] == [0]
+    assert propose(again).number == 2
+
+
+@pytest.mark.parametrize("kind", ["random", "tpe"])
+def test_a_trial_enqueued_in_a_dashboard_ends_the_session_and_not_the_search(
+    ledger, tmp_path, kind
+):
+    run_trials(ledger, 5, kind)
+    study(tmp_path).enqueue_trial({"width": 8})
+    with pytest.raises(RunError, match="added to it in a dashboard"):
         propose(ledger)
+    again = open_ledger(tmp_path)
+    assert unfinished(again) == []
+    run_trials(again, 2, kind)
+    assert [result.number for result in again.results()] == [0, 1, 2, 3, 4, 6, 7]
+    assert study(tmp_path).trials[5].state is Optuna.WAITING
 
 
 # --- what cannot be opened ------------------------------------------------------------------------

@@ -1,18 +1,13 @@
 """When a search ends: a limit, Ctrl-C, or the same failure over and over."""
 
-from dataclasses import replace
-
 import pytest
-from searches_by_hand import KnownSession, conditional_space, line, mark, open_ledger, outcome
+from searches_by_hand import SearchByHand, line, mark, report
 
-from ecoautoml.config import load_config
 from ecoautoml.records.candidate import Candidate
-from ecoautoml.records.progress import Action, Progress
+from ecoautoml.records.progress import Action
 from ecoautoml.records.trial_result import STATE_AFTER, TrialState
 from ecoautoml.spaces.load import load_space
-from ecoautoml.strategies.pruners import NoPruner
-from ecoautoml.study.budget import Spent
-from ecoautoml.study.loop import MAX_EQUAL_FAILURES, SearchLoop
+from ecoautoml.study.loop import MAX_EQUAL_FAILURES
 
 TWO_J = 2 / 3600
 ONE_MODEL = load_space(
@@ -23,41 +18,12 @@ ONE_MODEL = load_space(
 )
 
 
-class Search:
-    """A search driven by hand, its events, and whether Ctrl-C was pressed."""
-
-    def __init__(self, folder, space, budget):
-        self.events: list[str] = []
-        self.is_interrupted = False
-        tree = {"data": "digits", "space": "tiny", "sampler": "random", "budget": budget}
-        self.ledger = open_ledger(folder)
-        self.loop = SearchLoop(
-            config=load_config(tree),
-            space=space,
-            ledger=self.ledger,
-            pruner=NoPruner(),
-            epochs_for=lambda proposal: 3,
-            session=KnownSession(self.ledger),
-            observer=lambda snapshot: self.events.append(snapshot.event or ""),
-            should_interrupt=lambda: self.is_interrupted,
-            earlier=Spent(trials=0, elapsed_s=0.0, energy_j=None),
-        )
-
-    def tell(self, job, state=TrialState.COMPLETE, **changes):
-        result = replace(outcome(job), number=job.number, state=state, **changes)
-        self.loop.tell(result)
-
-
 @pytest.fixture
 def search(tmp_path):
     def opened(space=None, **budget):
-        return Search(tmp_path, space or conditional_space(), budget or {"trials": 50})
+        return SearchByHand(tmp_path, space=space, budget=budget or {"trials": 50})
 
     return opened
-
-
-def first_report(job):
-    return Progress(trial=job.number, epoch=1, epochs=3, metrics={"validation_accuracy": 0.5})
 
 
 # --- a limit is reached ---------------------------------------------------------------------------
@@ -73,8 +39,26 @@ def test_a_spent_budget_stops_running_trials_and_starts_no_more(search):
     assert decision.action is Action.STOP
     assert STATE_AFTER[decision.action] is TrialState.STOPPED
     assert "Wh spent" in decision.reason
-    assert one.loop.report(first_report(job)) == decision
+    assert one.loop.report(report(job)) == decision
     assert one.loop.ask() is None
+
+
+def test_hours_spent_while_a_trial_runs_stop_it(search):
+    one = search(hours=1.0)
+    job = one.loop.ask()
+    assert one.loop.report(report(job)).action is Action.CONTINUE
+    one.loop._started_s -= 3600  # as if the trial had taken that long
+    decision = one.loop.report(report(job))
+    assert decision.action is Action.STOP
+    assert decision.reason == "budget of 1 h spent"
+    assert one.loop.stop() == decision
+    assert one.loop.ask() is None
+
+
+@pytest.mark.parametrize(("earlier_s", "may_start"), [(3000.0, True), (3600.0, False)])
+def test_the_hours_of_earlier_sessions_count(tmp_path, earlier_s, may_start):
+    one = SearchByHand(tmp_path, budget={"hours": 1.0}, earlier_s=earlier_s)
+    assert (one.loop.ask() is not None) is may_start
 
 
 def test_a_limit_stays_reached_when_the_joules_are_corrected_downwards(search):
@@ -124,7 +108,7 @@ def test_an_interrupted_search_starts_nothing_and_asks_no_sampler(search):
     one.is_interrupted = True
     assert one.loop.ask() is None
     assert one.loop.stop().action is Action.INTERRUPT
-    assert one.loop.report(first_report(running)).action is Action.INTERRUPT
+    assert one.loop.report(report(running)).action is Action.INTERRUPT
     assert len(one.ledger.unfinished()) == 1  # nothing new was proposed
 
 

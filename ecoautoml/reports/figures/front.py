@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from ecoautoml.records.columns import DETAIL_COLUMNS, METRICS, RESULT_COLUMNS
+from ecoautoml.records.columns import METRICS, is_parameter
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports.figures import style
@@ -228,9 +228,10 @@ def _interval(row: pd.Series[Any], name: str) -> str:
 
 
 def _parameters(row: pd.Series[Any]) -> list[str]:
-    own = {*RESULT_COLUMNS, *DETAIL_COLUMNS}
     values: Mapping[str, Any] = {
-        str(name): value for name, value in row.items() if name not in own and not pd.isna(value)
+        str(name): value
+        for name, value in row.items()
+        if is_parameter(str(name)) and not pd.isna(value)
     }
     texts = [f"{name}: {_shortened(_number(value))}" for name, value in values.items()]
     return texts if len(texts) <= 12 else [*texts[:12], f"and {len(texts) - 12} more"]
