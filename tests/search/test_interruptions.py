@@ -237,5 +237,6 @@ def test_a_killed_and_resumed_search_proposes_and_finds_what_an_uninterrupted_on
     pd.testing.assert_frame_equal(
         ours.drop(columns=depends_on_time), theirs.drop(columns=depends_on_time)
     )
-    states = ours["state"].value_counts()
-    assert states["complete"] + states["pruned"] == TRIALS
+    assert ours["state"].isin(["complete", "pruned"]).sum() == TRIALS
+    if sampler["kind"] == "random":  # on every machine it proposes something hopeless late
+        assert (ours["state"] == "pruned").any()

@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+import torch
 from spaces_for_tests import net_space, quick_config
 
 from ecoautoml.config import load_config
@@ -21,7 +22,16 @@ EPOCHS = 30
 
 
 @pytest.fixture
-def trained(tmp_path):
+def one_thread():
+    """Train on one thread, as workers do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def trained(tmp_path, one_thread):
     """Return a function that runs a trial whose weights stay as they are."""
 
     def run(patience):
