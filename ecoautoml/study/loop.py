@@ -192,7 +192,11 @@ class SearchLoop:
     def _next(self) -> Proposal:
         if self._requeued:
             return self._requeued.pop(0)
-        return self.ledger.propose(self.space, self.config.sampler, self.config.seed)
+        proposal = self.ledger.propose(self.space, self.config.sampler, self.config.seed)
+        if proposal.note is not None:
+            self.session.note(proposal.note)
+            self._notify(proposal.note)
+        return proposal
 
     def _same_as(self, proposal: Proposal) -> TrialResult | None:
         key = proposal.candidate.key()
