@@ -68,6 +68,7 @@ def test_own_images_from_a_parquet_file(tmp_path):
         EXAMPLES / "02_own_images.yaml",
         *("--set", f"data.path={tmp_path / 'images.parquet'}", "--set", f"output={tmp_path}"),
         *("--set", "budget.trials=1", "--set", "training.epochs=1"),
+        *("--set", "measure.max_seconds=0.5", "--set", "executor.workers=1"),
     )
     assert done.returncode == 0, done.stderr
     assert "140 training, 30 validation, 30 test images, 10 classes, grey, 28 px" in done.stdout
