@@ -212,7 +212,6 @@ def _loop(
             discard_models(run.models, snapshot.results, config, lost)
         listeners.on_snapshot(snapshot)
 
-    elapsed_s = float(ledger.attribute("elapsed_s") or 0.0)
     return SearchLoop(
         config=config,
         space=space,
@@ -222,7 +221,7 @@ def _loop(
         session=session,
         observer=observe,
         should_interrupt=should_interrupt,
-        earlier=Spent(trials=0, elapsed_s=elapsed_s, energy_j=None),
+        earlier=Spent(trials=0, elapsed_s=session.earlier_s, energy_j=None),
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ecoautoml.config.models import SearchConfig
 from ecoautoml.errors import RunError
+from ecoautoml.records.session_record import all_notes, unexplained_s
 from ecoautoml.records.trial_result import TrialResult
 from ecoautoml.reports.bill import EnergyBill, energy_bill
 from ecoautoml.reports.figures import front as front_figure
@@ -182,21 +183,22 @@ class SearchResult:
 def _summary(folder: Path, config: SearchConfig, ledger: Ledger) -> RunSummary:
     recorded = _environment(folder)
     scores: dict[str, float] = ledger.attribute("test_scores") or {}
+    sessions = ledger.sessions()
     return RunSummary(
         name=config.name,
         objectives=config.objectives,
         constraints=config.constraints,
-        elapsed_s=float(ledger.attribute("elapsed_s") or 0.0),
+        elapsed_s=sum(session.elapsed_s for session in sessions),
         test_scores={int(number): score for number, score in scores.items()},
-        overhead=ledger.lines("overhead"),
+        overhead=tuple(line for session in sessions for line in session.lines),
         interrupted=ledger.interrupted_energy(),
-        unexplained_s=ledger.attribute("unexplained_s"),
+        unexplained_s=unexplained_s(sessions),
         hardware={**recorded.get("hardware", {}), "energy": "; ".join(recorded.get("meters", []))},
         carbon_intensity_gco2e_per_kwh=config.carbon.intensity_gco2e_per_kwh,
         zone=config.carbon.zone,
         pue=config.carbon.pue,
         ranking=ledger.ranking(),
-        notes=tuple(ledger.attribute("notes") or ()),
+        notes=all_notes(sessions),
     )
 
 

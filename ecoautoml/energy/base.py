@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ecoautoml.records.energy_reading import EnergyReading, Provenance
 
@@ -22,6 +23,19 @@ class Availability:
     ok: bool
     reason: str = ""
     detail: str = ""
+
+
+class Scope(StrEnum):
+    """Whose part of a device's joules a meter reports."""
+
+    TREE = "tree"
+    """A process and everything it started."""
+    PROCESS = "process"
+    """A process without what it started."""
+    OTHERS = "others"
+    """Everybody on the machine but a process and what it started."""
+    DEVICE = "device"
+    """All of it, whoever used it, idle power included: what a whole bill must add up to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +86,18 @@ class EnergyMeter(ABC):
 
     min_window_s: float = 0.1
     """Shortest window, in seconds, over which a difference of this meter means something."""
+
+    tick_s: float | None = None
+    """Seconds between two moves of the counter, as found on this device; None when it moves so
+    often that blocks need not be aligned to it."""
+
+    @property
+    def idle_w(self) -> Mapping[str, float]:
+        """Return idle watts by component, where the meter states them itself (a model, a trace).
+
+        A meter that reads a device states none: they are measured.
+        """
+        return {}
 
     @property
     @abstractmethod
@@ -127,6 +153,7 @@ def difference(
     provenance: Provenance,
     source: str,
     share: float = 1.0,
+    idle_share: float | None = None,
     relative_uncertainty: float | None = None,
 ) -> EnergyReading:
     """Return the joules between two readings of one component.
@@ -137,6 +164,7 @@ def difference(
         provenance: How the joules came about.
         source: Meter and model.
         share: Part of the counter's joules that belongs to the process in question, in [0, 1].
+        idle_share: Part of the component's idle power contained in them; None: ``share``.
         relative_uncertainty: Stated relative uncertainty, None when unknown.
     """
     energy_j, reason = _joules_between(before, after)
@@ -148,6 +176,7 @@ def difference(
         source=source,
         relative_uncertainty=relative_uncertainty,
         reason=reason,
+        idle_share=share if idle_share is None else idle_share,
     )
 
 

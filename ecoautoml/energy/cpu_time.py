@@ -79,6 +79,7 @@ class CpuTimeMeter(EnergyMeter):
                 provenance=Provenance.ESTIMATED,
                 source=self._source,
                 relative_uncertainty=FACTOR_TWO,
+                idle_share=0.0,  # the watts are those above idle
             )
             for start, end in paired(before, after)
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,40 @@ def non_dominated_mask(losses: Losses) -> NDArray[np.bool_]:
         no_worse = (candidates <= point).all(axis=1)
         better = (candidates < point).any(axis=1)
         mask[index] = not (no_worse & better).any()
+    return mask
+
+
+def front_mask(
+    losses: Losses, column: int | None, ties: Mapping[int, Collection[int]]
+) -> NDArray[np.bool_]:
+    """Return the front when values of one objective cannot always be told apart.
+
+    Being lower by less than can be told is no merit: a point is off the front when another that
+    stays on it is no worse in every other objective and ties with it, or is lower, in this one. Of
+    points that nothing tells apart the lowest stays. "Tied" is not transitive (a may tie with b,
+    and b with c, when a and c differ), so points are judged from the best in the others down,
+    against those that stay: whatever goes has somebody left who stands for it.
+
+    Args:
+        losses: Shape ``(n_points, n_objectives)``; smaller is better. Rows with NaN are never on it.
+        column: The objective in question; None: there is none.
+        ties: Names of the points, in order of the rows; for each the names of those it ties with.
+
+    Raises:
+        ValueError: ``losses`` has another number of dimensions.
+    """
+    if column is None or not any(ties.values()):
+        return non_dominated_mask(losses)
+    points = as_matrix(losses)
+    is_tied = np.array([[other in ties[one] for other in ties] for one in ties])
+    others = np.delete(points, column, axis=1)
+    mask = np.zeros(len(points), dtype=np.bool_)
+    known = np.flatnonzero(~np.isnan(points).any(axis=1))
+    for index in sorted(known, key=lambda i: (*others[i], points[i, column])):
+        kept = np.flatnonzero(mask)
+        no_worse = (others[kept] <= others[index]).all(axis=1)
+        no_more = is_tied[kept, index] | (points[kept, column] <= points[index, column])
+        mask[index] = not (no_worse & no_more).any()
     return mask
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,6 +35,9 @@ class EnergyReading:
         source: Which meter and model ("rapl:package-0", "cpu_time:2.8 W/thread").
         relative_uncertainty: Stated 1-sigma-like relative uncertainty (0.05 = 5 %); None unknown.
         reason: Why ``energy_j`` is None.
+        idle_share: Part of the component's idle power that ``energy_j`` contains, in [0, 1]: 1 for
+            a whole device's counter, the share of one that was shared out, 0 for a model of what
+            work takes above idle.
     """
 
     component: str
@@ -44,6 +47,20 @@ class EnergyReading:
     source: str
     relative_uncertainty: float | None = None
     reason: str | None = None
+    idle_share: float = 1.0
+
+    def net_j(self, idle_w: Mapping[str, float]) -> float | None:
+        """Return the joules above idle; None when the joules or the idle watts are unknown.
+
+        It may be a little below 0 when there was nothing to do: idle watts vary too, and cutting
+        them off at 0 would make a bill of many windows read high.
+
+        Args:
+            idle_w: Watts of idle components, by component.
+        """
+        if self.energy_j is None or (self.idle_share > 0 and self.component not in idle_w):
+            return None
+        return self.energy_j - idle_w.get(self.component, 0.0) * self.idle_share * self.duration_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +73,7 @@ class EnergyLine:
         duration_s: Length of the window in seconds.
         provenance: The weakest provenance among the parts; None when ``energy_j`` is None.
         source: The parts' sources, joined by " + ".
+        net_j: The part of ``energy_j`` above the devices' idle power; None when unknown.
     """
 
     line: str
@@ -63,23 +81,34 @@ class EnergyLine:
     duration_s: float
     provenance: Provenance | None
     source: str
+    net_j: float | None = None
 
 
-def bill(line: str, readings: Iterable[EnergyReading]) -> EnergyLine:
+def bill(
+    line: str, readings: Iterable[EnergyReading], idle_w: Mapping[str, float] | None = None
+) -> EnergyLine:
     """Return one line over the components of one window.
 
     The sum carries the weakest provenance of its parts, so an estimate never passes as measured;
     it is unknown as soon as one part is, so a processor's joules never pass as those of a
     processor and a GPU that could not be read.
+
+    Args:
+        line: What the joules were spent on.
+        readings: Joules of each component.
+        idle_w: Watts of idle components, by component; None: unknown.
     """
     parts = list(readings)
     is_known = bool(parts) and all(part.energy_j is not None for part in parts)
+    net = [part.net_j(idle_w or {}) for part in parts]
+    is_net_known = is_known and None not in net
     return EnergyLine(
         line=line,
         energy_j=sum(part.energy_j or 0.0 for part in parts) if is_known else None,
         duration_s=max((part.duration_s for part in parts), default=0.0),
         provenance=weakest(part.provenance for part in parts) if is_known else None,
         source=" + ".join(part.source for part in parts),
+        net_j=sum(joules or 0.0 for joules in net) if is_net_known else None,
     )
 
 

@@ -90,6 +90,7 @@ class TrialResult:
         probe: What was known before training.
         inference: The measurement of the trained, exported model.
         final: The measurement in turn with the other models of the front, when it was one of them.
+        ties_with: Trials measured in turn with it, from whose joules its own cannot be told.
         other_batches: The trained model at `measure.other_batch_sizes`.
         energy: The bill, line by line.
         curve: Reports of the trial, oldest first.
@@ -109,6 +110,7 @@ class TrialResult:
     probe: Probe | None = None
     inference: InferenceMeasurement | None = None
     final: InferenceMeasurement | None = None
+    ties_with: tuple[int, ...] = ()
     other_batches: tuple[InferenceMeasurement, ...] = ()
     energy: tuple[EnergyLine, ...] = ()
     curve: tuple[Progress, ...] = ()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecoautoml.pareto.front import non_dominated_mask
+from ecoautoml.pareto.front import front_mask
 from ecoautoml.pareto.knee import knee_index
 from ecoautoml.pareto.scale import as_losses
 from ecoautoml.records.candidate import Candidate, Value
@@ -33,6 +33,7 @@ _INTEGERS = {
 _TEXTS = {"state", "reason", "inference_energy_stage", "ties_with"}
 
 
+ENERGY = "inference_energy_j"
 FINAL = "final"
 """Stage of a model measured in turn with the others of the front."""
 
@@ -89,8 +90,9 @@ def front_frame(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     """Return the rows nobody beats on the objectives, cheapest first.
 
     Only complete (hence feasible) trials whose objectives are all known take part; a reused trial
-    does not, as the original stands for both. Once models were measured in turn, only those do.
-    ``attrs["warning"]`` holds a sentence when the rows
+    does not, as the original stands for both. Once models were measured in turn, only those do,
+    and of those whose joules tie, what is worse in the rest does not stay
+    (`ecoautoml.pareto.front.front_mask`). ``attrs["warning"]`` holds a sentence when the rows
     cannot be compared fairly (joules of several provenances), or when complete trials had to be
     left out; whoever shows the table shows it too.
 
@@ -103,7 +105,8 @@ def front_frame(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     if is_final.any():  # readings taken otherwise do not decide beside those taken in turn
         complete = complete[is_final]
     losses = objective_losses(complete, objectives)
-    front = complete[non_dominated_mask(losses)]
+    energy = list(objectives).index(ENERGY) if ENERGY in objectives else None
+    front = complete[front_mask(losses, energy, _ties(complete))]
     column, ascending = _order(objectives)
     front = front.sort_values([column, "trial"], ascending=[ascending, True])
     front = front.reset_index(drop=True)
@@ -113,6 +116,15 @@ def front_frame(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     if warnings:
         front.attrs["warning"] = " ".join(warnings)
     return front
+
+
+def _ties(frame: pd.DataFrame) -> dict[int, set[int]]:
+    """Return each row's trial number with the trials it ties with, from the column's "3, 8"."""
+    texts = frame["ties_with"].fillna("")
+    return {
+        int(trial): {int(other) for other in text.split(", ") if other}
+        for trial, text in zip(frame["trial"], texts, strict=True)
+    }
 
 
 def front_order(frame: pd.DataFrame, objectives: Sequence[str]) -> tuple[int, ...]:
@@ -184,7 +196,7 @@ def _row(result: TrialResult, summary: RunSummary) -> dict[str, Any]:
             row[name] = metrics.get(name, getattr(probe, name))
     return row | {
         "trial": result.number,
-        "ties_with": _ties_with(result, summary),
+        "ties_with": ", ".join(str(number) for number in result.ties_with) or None,
         "state": _state(result).value,
         "test_accuracy": summary.test_scores.get(result.number),
         "training_energy_j": training_energy_j,
@@ -221,17 +233,6 @@ def _inference_cells(result: TrialResult) -> dict[str, Any]:
         "latency_ms": inference.latency_ms,
         "latency_p95_ms": inference.latency_p95_ms,
     }
-
-
-def _ties_with(result: TrialResult, summary: RunSummary) -> str | None:
-    """Return the trials whose joules cannot be told from this one's, as "3, 8"."""
-    if result.final is None or summary.ranking is None:
-        return None
-    pairs = [
-        {int(one.a), int(one.b)} for one in summary.ranking.comparisons if one.verdict == "tie"
-    ]
-    others = sorted(number for pair in pairs if result.number in pair for number in pair)
-    return ", ".join(str(number) for number in others if number != result.number) or None
 
 
 def _batch_cells(result: TrialResult) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecoautoml.records.measurement import Comparison
 from ecoautoml.reports.frame import FINAL, Frames
 from ecoautoml.reports.summary import RunSummary
 from ecoautoml.reports.wording import plural
@@ -14,7 +15,7 @@ def ranking_words(summary: RunSummary, frames: Frames) -> list[str]:
         return []
     on_front = {str(number) for number in front["trial"]}
     ties = [
-        one for one in ranking.comparisons if one.verdict == "tie" and {one.a, one.b} <= on_front
+        one for one in ranking.comparisons if one.verdict == "tie" and {one.a, one.b} & on_front
     ]
     models = plural(len(ranking.measurements), "model")
     said = [
@@ -24,7 +25,13 @@ def ranking_words(summary: RunSummary, frames: Frames) -> list[str]:
     said += [
         f"Trials {one.a} and {one.b} tie: {one.a} needs {one.ratio:.3f} times the joules of "
         f"{one.b} ({100 * one.confidence:g} % interval {one.ratio_low:.3f} to "
-        f"{one.ratio_high:.3f})."
+        f"{one.ratio_high:.3f}){_who_stays(one, on_front)}."
         for one in ties
     ]
     return said
+
+
+def _who_stays(tie: Comparison, on_front: set[str]) -> str:
+    """Return which of two that tie is on the front, when it is one of them."""
+    staying = [name for name in (tie.a, tie.b) if name in on_front]
+    return f", and {staying[0]} is on the front" if len(staying) == 1 else ""

@@ -75,7 +75,7 @@ class Errands:
                 task = MeasureInTurn(candidates=candidates)
                 ranking = self._call(task, "final measurement", FINAL_LIMIT_S)
             except EcoAutoMLError as error:  # the search itself is done, and its readings stand
-                self.session.note(
+                self.session.note_for_now(
                     f"The front was not measured in turn ({error}): its joules were measured at "
                     "the end of each trial, while others trained."
                 )
@@ -101,7 +101,7 @@ class Errands:
                 ScoreOnTest(candidates=candidates), "test evaluation", FINAL_LIMIT_S
             )
         except EcoAutoMLError as error:
-            self.session.note(f"The front could not be scored on the test images: {error}.")
+            self.session.note_for_now(f"The front could not be scored on the test images: {error}.")
             return
         fresh = {str(number): score for number, score in scores.items()}
         self.ledger.set_attribute("test_scores", {**known, **fresh})

@@ -68,7 +68,12 @@ def _settled(result: TrialResult, ranking: Ranking) -> TrialResult:
     metrics = {**result.metrics, "latency_ms": final.latency_ms}
     if final.energy_j is not None:
         metrics[ENERGY] = final.energy_j
-    return replace(result, metrics=metrics, final=final)
+    return replace(result, metrics=metrics, final=final, ties_with=_ties_of(number, ranking))
+
+
+def _ties_of(number: int, ranking: Ranking) -> tuple[int, ...]:
+    pairs = [(int(one.a), int(one.b)) for one in ranking.comparisons if one.verdict == "tie"]
+    return tuple(sorted(sum(pair) - number for pair in pairs if number in pair))
 
 
 def _losses(

@@ -28,6 +28,7 @@ from ecoautoml.records.columns import METRICS
 from ecoautoml.records.energy_reading import EnergyLine, total_energy_j, weakest
 from ecoautoml.records.measurement import Ranking
 from ecoautoml.records.progress import EnergyMark
+from ecoautoml.records.session_record import SessionRecord
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
 from ecoautoml.strategies.samplers import derive_seed, make_sampler
@@ -40,7 +41,7 @@ _RESULTS = TypeAdapter(TrialResult)
 _CANDIDATES = TypeAdapter(Candidate)
 _LINE = TypeAdapter(EnergyLine)
 _RANKING = TypeAdapter(Ranking)
-_LINES = TypeAdapter(tuple[EnergyLine, ...])
+_SESSIONS = TypeAdapter(tuple[SessionRecord, ...])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +113,13 @@ class Ledger:
         """Return a value that belongs to the whole search, None when there is none."""
         return self._attributes.get(name)
 
-    def lines(self, name: str) -> tuple[EnergyLine, ...]:
-        """Return lines of the bill that belong to no trial, stored under a name."""
-        return _LINES.validate_python(self.attribute(name) or ())
+    def sessions(self) -> tuple[SessionRecord, ...]:
+        """Return what every session wrote down beside its trials, the first first."""
+        return _SESSIONS.validate_python(self.attribute("sessions") or ())
 
-    def set_lines(self, name: str, lines: Sequence[EnergyLine]) -> None:
-        """Store lines of the bill that belong to no trial."""
-        self.set_attribute(name, _LINES.dump_python(tuple(lines), mode="json"))
+    def set_sessions(self, sessions: Sequence[SessionRecord]) -> None:
+        """Store what every session writes down beside its trials."""
+        self.set_attribute("sessions", _SESSIONS.dump_python(tuple(sessions), mode="json"))
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Store a JSON value that belongs to the whole search."""

@@ -270,7 +270,7 @@ class SearchLoop:
 
     def _write_session(self) -> None:
         self._session_written_s = time.monotonic()
-        self.session.write(self.spent().elapsed_s)
+        self.session.write(time.monotonic() - self._started_s)
 
     def _notify(self, event: str | None) -> None:
         running = {number: (curve[-1] if curve else None) for number, curve in self._curves.items()}

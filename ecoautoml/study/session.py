@@ -1,9 +1,10 @@
-"""One sitting of a search: its joules beside the trials, and what an unclean end left open."""
+"""One sitting of a search: its joules beside the trials, and what it has to say."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ecoautoml.config.models import MeterConfig
 from ecoautoml.data.prepared import PreparedData
@@ -11,17 +12,18 @@ from ecoautoml.energy.target import open_driver_meter
 from ecoautoml.energy.window import EnergyWindow
 from ecoautoml.errors import RunError
 from ecoautoml.records.energy_reading import EnergyLine
+from ecoautoml.records.session_record import SessionRecord
 from ecoautoml.study.ledger import Ledger
-
-USUAL_GAP_S = 2.5
-"""What a kill leaves unexplained at least: marks are written every 2 s, at the next tick."""
 
 
 class Session:
     """Joules that belong to no trial: those of earlier sessions, and of this one so far.
 
+    Everything it knows is written as one record at a time, so that a kill leaves nothing half
+    said.
+
     Args:
-        ledger: Where they are kept.
+        ledger: Where it is kept.
         meter: Which meter the search uses.
         workers: Lines for starting workers so far.
     """
@@ -30,27 +32,27 @@ class Session:
         self, ledger: Ledger, meter: MeterConfig, workers: Callable[[], Sequence[EnergyLine]]
     ) -> None:
         self._ledger, self._workers = ledger, workers
-        self._earlier = ledger.lines("overhead")
+        self._earlier = ledger.sessions()
+        self._record = SessionRecord()
         self._lines: list[EnergyLine] = []
         self._written_s = time.monotonic()
         self._meters = open_driver_meter(meter)
         self._driver = EnergyWindow(self._meters.meters, self._meters.clock)
         self._driver.__enter__()  # stays open: it is read while the search runs
 
+    @property
+    def earlier_s(self) -> float:
+        """Return the seconds for which earlier sessions ran trials."""
+        return sum(one.elapsed_s for one in self._earlier)
+
     def begin(self, prepared: PreparedData) -> None:
-        """Note an unclean end of the session before, and what the images are.
+        """Begin the record; one before it that has no end was killed.
 
         Raises:
             RunError: The images are not those the run was begun with.
         """
         self._check_images(prepared)
-        if self._ledger.attribute("is_open"):
-            gap_s = max(USUAL_GAP_S, float(self._ledger.attribute("longest_gap_s") or 0.0))
-            before_s = float(self._ledger.attribute("unexplained_s") or 0.0)
-            self._ledger.set_attribute("unexplained_s", before_s + gap_s)
-        self._ledger.set_attribute("is_open", True)
-        self._ledger.set_attribute("longest_gap_s", 0.0)
-        self._ledger.set_attribute("notes", list(prepared.notes))
+        self._record = replace(self._record, notes=prepared.notes)
         self.write()
 
     def add(self, line: EnergyLine) -> None:
@@ -60,28 +62,45 @@ class Session:
 
     def note(self, sentence: str) -> None:
         """Add a sentence to what the report tells."""
-        self._ledger.set_attribute("notes", [*(self._ledger.attribute("notes") or ()), sentence])
+        self._record = replace(self._record, notes=(*self._record.notes, sentence))
+        self.write()
+
+    def note_for_now(self, sentence: str) -> None:
+        """Add a sentence that the report tells until the search is gone on with."""
+        sentences = (*self._record.notes_for_now, sentence)
+        self._record = replace(self._record, notes_for_now=sentences)
+        self.write()
 
     def write(self, elapsed_s: float | None = None) -> None:
-        """Write down the lines so far; what a kill can leave unexplained is the time between."""
+        """Write the record; what a kill can leave unexplained is the time between two writings.
+
+        Args:
+            elapsed_s: Seconds this session has run trials; None: as before.
+        """
         now_s = time.monotonic()
         gap_s, self._written_s = now_s - self._written_s, now_s
-        if gap_s > float(self._ledger.attribute("longest_gap_s") or 0.0):
-            self._ledger.set_attribute("longest_gap_s", gap_s)
-        self._ledger.set_lines("overhead", self.overhead())
-        if elapsed_s is not None:
-            self._ledger.set_attribute("elapsed_s", elapsed_s)
+        self._record = replace(
+            self._record,
+            lines=self._own_lines(),
+            elapsed_s=self._record.elapsed_s if elapsed_s is None else elapsed_s,
+            longest_gap_s=max(gap_s, self._record.longest_gap_s),
+        )
+        self._ledger.set_sessions((*self._earlier, self._record))
 
     def overhead(self) -> tuple[EnergyLine, ...]:
         """Return all lines, earlier sessions' first."""
-        driver = self._driver.line("choosing and recording")
-        return (*self._earlier, *self._lines, *self._workers(), driver)
+        earlier = [line for one in self._earlier for line in one.lines]
+        return (*earlier, *self._own_lines())
 
     def end(self) -> None:
-        """Write down the lines and a clean end."""
+        """Write down a clean end."""
+        self._record = replace(self._record, is_ended=True)
         self.write()
-        self._ledger.set_attribute("is_open", False)
         self._meters.close()
+
+    def _own_lines(self) -> tuple[EnergyLine, ...]:
+        driver = self._driver.line("choosing and recording")
+        return (*self._lines, *self._workers(), driver)
 
     def _check_images(self, prepared: PreparedData) -> None:
         known = self._ledger.attribute("images")

@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecoautoml.pareto.front import non_dominated_mask
+from ecoautoml.pareto.front import front_mask, non_dominated_mask
 from ecoautoml.pareto.hypervolume import hypervolume
 from ecoautoml.pareto.scale import as_losses, reference_point
 from ecoautoml.records.columns import METRICS
 from ecoautoml.records.trial_result import TrialResult, TrialState
+
+ENERGY = "inference_energy_j"
 
 
 class Standing(NamedTuple):
@@ -38,13 +40,20 @@ def comparable(results: Sequence[TrialResult], objectives: Sequence[str]) -> lis
 
 
 def front_numbers(results: Sequence[TrialResult], objectives: Sequence[str]) -> set[int]:
-    """Return the trials on the front; once some were measured in turn, it is among those."""
+    """Return the trials on the front; once some were measured in turn, it is among those.
+
+    Of models whose joules then tied, those that are worse in the rest are not on it.
+    """
     found = comparable(results, objectives)
     found = [one for one in found if one.final is not None] or found
     if not found:
         return set()
-    losses = [[METRICS[name].loss(one.metrics[name]) for name in objectives] for one in found]
-    mask = non_dominated_mask(np.array(losses))
+    losses = np.array(
+        [[METRICS[name].loss(one.metrics[name]) for name in objectives] for one in found]
+    )
+    ties = {one.number: one.ties_with for one in found}
+    column = objectives.index(ENERGY) if ENERGY in objectives else None
+    mask = front_mask(losses, column, ties)
     return {result.number for result, is_on in zip(found, mask, strict=True) if is_on}
 
 

@@ -25,18 +25,18 @@ def comparison(a, b, verdict, ratio=0.8):
     )
 
 
-def finalist(number, accuracy, energy_j):
+def finalist(number, accuracy, energy_j, ties_with=()):
     """A model whose screening read half of what it really needs."""
     result = complete(number, accuracy, energy_j / 2)
     final = inference(energy_j, latency_ms=0.7)
     metrics = {**result.metrics, "inference_energy_j": energy_j, "latency_ms": 0.7}
-    return replace(result, metrics=metrics, final=final)
+    return replace(result, metrics=metrics, final=final, ties_with=ties_with)
 
 
 def settled_run():
     results = [
-        finalist(0, 0.90, 1.0e-3),
-        finalist(1, 0.92, 1.01e-3),
+        finalist(0, 0.90, 1.0e-3, ties_with=(1,)),
+        finalist(1, 0.92, 1.01e-3, ties_with=(0,)),
         finalist(2, 0.95, 2.0e-3),
         complete(3, 0.99, 0.1e-3),  # would beat them all, but was not measured in turn
     ]
@@ -54,21 +54,27 @@ def settled_run():
 def test_the_tables_show_what_was_measured_last_and_when():
     _, _, frames = settled_run()
     assert list(frames.trials["inference_energy_stage"]) == ["final"] * 3 + ["screening"]
-    assert list(frames.front["trial"]) == [0, 1, 2]
-    assert list(frames.front["inference_energy_j"]) == [1.0e-3, 1.01e-3, 2.0e-3]
-    assert list(frames.front["latency_ms"]) == [0.7] * 3
+    assert list(frames.front["inference_energy_j"]) == [1.01e-3, 2.0e-3]
+    assert list(frames.front["latency_ms"]) == [0.7] * 2
+
+
+def test_a_model_that_is_cheaper_by_less_than_can_be_told_is_not_on_the_front():
+    _, _, frames = settled_run()
+    assert list(frames.front["trial"]) == [1, 2]
+    assert list(frames.trials["is_on_front"]) == [False, True, True, False]
 
 
 def test_models_that_cannot_be_told_apart_name_each_other():
     _, _, frames = settled_run()
-    assert frames.front["ties_with"].fillna("").tolist() == ["1", "0", ""]
+    assert frames.trials["ties_with"].fillna("").tolist() == ["1", "0", "", ""]
 
 
 def test_ties_and_how_they_were_found_are_said_in_words():
     _, run, frames = settled_run()
     assert ranking_words(run, frames) == [
         "3 models that may be on the front were measured in turn, 9 rounds in random order.",
-        "Trials 0 and 1 tie: 0 needs 0.990 times the joules of 1 (99 % interval 0.970 to 1.010).",
+        "Trials 0 and 1 tie: 0 needs 0.990 times the joules of 1 (99 % interval 0.970 to 1.010), "
+        "and 1 is on the front.",
     ]
 
 

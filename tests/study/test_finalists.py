@@ -6,7 +6,7 @@ import pytest
 
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.energy_reading import Provenance
-from ecoautoml.records.measurement import InferenceMeasurement, Ranking
+from ecoautoml.records.measurement import Comparison, InferenceMeasurement, Ranking
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.study.finalists import finalists, settled
 from ecoautoml.study.standing import front_numbers
@@ -101,6 +101,30 @@ def test_the_last_measuring_replaces_the_readings_before_it():
     assert [one.metrics["latency_ms"] for one in found] == [1.0, 1.0]
     assert [one.inference.energy_j for one in found] == [1.0, 1.08]  # still there
     assert front_numbers(found, OBJECTIVES) == {1}
+
+
+def tie(a, b, verdict="tie"):
+    return Comparison(
+        a=str(a),
+        b=str(b),
+        ratio=0.99,
+        ratio_low=0.97,
+        ratio_high=1.01,
+        verdict=verdict,
+        n=8,
+        confidence=0.99,
+    )
+
+
+def test_of_two_whose_joules_tie_the_more_accurate_is_on_the_front():
+    trials = [trial(0, 0.90, 1.0), trial(1, 0.91, 1.01), trial(2, 0.95, 2.0)]
+    comparisons = (tie(0, 1), tie(0, 2, "A"), tie(1, 2, "A"))
+    measured = replace(ranking(t0=1.0, t1=1.01, t2=2.0), comparisons=comparisons)
+    found = settled(trials, OBJECTIVES, measured)
+    assert [one.ties_with for one in found] == [(1,), (0,), ()]
+    assert front_numbers(found, OBJECTIVES) == {1, 2}
+    untied = settled(trials, OBJECTIVES, ranking(t0=1.0, t1=1.01, t2=2.0))
+    assert front_numbers(untied, OBJECTIVES) == {0, 1, 2}
 
 
 def test_a_trial_that_was_not_measured_in_turn_is_not_beside_those_that_were():

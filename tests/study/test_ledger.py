@@ -20,6 +20,7 @@ from searches_by_hand import (
 
 from ecoautoml.errors import RunError
 from ecoautoml.records.energy_reading import Provenance
+from ecoautoml.records.session_record import SessionRecord
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.study.ledger import RESULT, Ledger, joined
 from ecoautoml.study.storage import without_password
@@ -206,19 +207,18 @@ def test_a_new_ledger_is_empty(ledger):
     assert unfinished(ledger) == []
 
 
-def test_attributes_and_lines_survive_reopening(ledger, tmp_path):
-    assert ledger.attribute("elapsed_s") is None
-    assert ledger.lines("overhead") == ()
+def test_attributes_and_sessions_survive_reopening(ledger, tmp_path):
+    assert ledger.attribute("test_scores") is None
+    assert ledger.sessions() == ()
     lines = (line("look ahead", 1.25), line("worker", None, provenance=None))
-    ledger.set_attribute("elapsed_s", 12.5)
+    sessions = (SessionRecord(lines=lines, elapsed_s=12.5, is_ended=True), SessionRecord())
     ledger.set_attribute("test_scores", {"3": 0.9})
-    ledger.set_lines("overhead", lines)
+    ledger.set_sessions(sessions)
     for opened in (ledger, open_ledger(tmp_path)):
-        assert opened.attribute("elapsed_s") == 12.5
         assert opened.attribute("test_scores") == {"3": 0.9}
-        assert opened.lines("overhead") == lines
-    ledger.set_lines("overhead", lines[:1])
-    assert open_ledger(tmp_path).lines("overhead") == lines[:1]
+        assert opened.sessions() == sessions
+    ledger.set_sessions(sessions[:1])
+    assert open_ledger(tmp_path).sessions() == sessions[:1]
 
 
 def test_a_result_is_told_once(ledger):

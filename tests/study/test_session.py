@@ -9,7 +9,9 @@ from searches_by_hand import line, open_ledger
 from ecoautoml.config.models import AutoMeter
 from ecoautoml.data.prepared import PreparedData
 from ecoautoml.errors import RunError
-from ecoautoml.study.session import USUAL_GAP_S, Session
+from ecoautoml.records.session_record import USUAL_GAP_S, all_notes
+from ecoautoml.records.session_record import unexplained_s as unexplained_in
+from ecoautoml.study.session import Session
 
 IMAGES = PreparedData(
     folder="anywhere",
@@ -48,7 +50,7 @@ def unexplained_s(opened):
     session, ledger = opened()
     session.begin(IMAGES)
     session.end()
-    return ledger.attribute("unexplained_s")
+    return unexplained_in(ledger.sessions())
 
 
 def test_a_session_ended_in_good_order_leaves_nothing_unexplained(opened):
@@ -92,7 +94,7 @@ def test_other_images_are_refused_before_the_session_counts_as_open(opened, chan
     session, ledger = opened()
     with pytest.raises(RunError, match=r"images are not those .* --set name=OTHER"):
         session.begin(replace(IMAGES, **changes))
-    assert ledger.attribute("is_open") is False
+    assert [one.is_ended for one in ledger.sessions()] == [True]
     assert unexplained_s(opened) is None  # what never began leaves no gap
 
 
@@ -110,14 +112,15 @@ def test_lines_are_written_at_once_and_later_sessions_add_theirs(opened, tmp_pat
     session.write(elapsed_s=12.5)
     kept = open_ledger(tmp_path)  # what a kill now would leave
     names = ["preparing data", "worker start", "choosing and recording"]
-    assert [one.line for one in kept.lines("overhead")] == names
-    assert kept.attribute("elapsed_s") == 12.5
+    assert [one.line for one in kept.sessions()[0].lines] == names
+    assert kept.sessions()[0].elapsed_s == 12.5
     again, ledger = opened()
+    assert again.earlier_s == 12.5
     again.begin(IMAGES)
     again.end()
     names += ["choosing and recording"]
-    assert [one.line for one in ledger.lines("overhead")] == names
-    assert ledger.attribute("elapsed_s") == 12.5
+    assert [one.line for one in again.overhead()] == names
+    assert [one.elapsed_s for one in ledger.sessions()] == [12.5, 0.0]
 
 
 def test_the_main_process_is_billed_while_it_works(opened):
@@ -134,4 +137,20 @@ def test_a_note_is_told_beside_those_of_the_images(opened):
     session, ledger = opened()
     session.begin(IMAGES)
     session.note("The front could not be scored.")
-    assert ledger.attribute("notes") == [*IMAGES.notes, "The front could not be scored."]
+    (record,) = ledger.sessions()
+    assert record.notes == (*IMAGES.notes, "The front could not be scored.")
+
+
+def test_a_resumed_search_keeps_what_was_noted_but_not_what_held_until_then(opened, tmp_path):
+    session, _ = opened()
+    session.begin(IMAGES)
+    session.note("The sampler failed.")
+    session.note_for_now("The front could not be scored.")
+    lasting = (*IMAGES.notes, "The sampler failed.")
+    assert all_notes(open_ledger(tmp_path).sessions()) == (
+        *lasting,
+        "The front could not be scored.",
+    )
+    again, ledger = opened()
+    again.begin(IMAGES)
+    assert all_notes(ledger.sessions()) == lasting
