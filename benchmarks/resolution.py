@@ -25,8 +25,8 @@ import timm
 
 from ecoautoml.config.models import AutoMeter
 from ecoautoml.data.photographs import photograph_crops
-from ecoautoml.energy.compare import Load, measure_in_turn
 from ecoautoml.energy.lease import DeviceLease, lease_path
+from ecoautoml.energy.protocol.compare import Load, measure_in_turn
 from ecoautoml.energy.select import MeterSet, open_meters
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.runtimes.onnx_runtime import OnnxRuntime, OnnxSession

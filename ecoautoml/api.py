@@ -15,10 +15,10 @@ from ecoautoml.config.load import load_config
 from ecoautoml.config.models import SearchConfig
 from ecoautoml.data.prepare import prepare_data
 from ecoautoml.data.prepared import PreparedData
+from ecoautoml.energy.codecarbon_check import require_codecarbon
 from ecoautoml.energy.select import MeterSet, open_meters
 from ecoautoml.energy.target import resolve_target
-from ecoautoml.energy.window import EnergyWindow
-from ecoautoml.errors import RunError, SpaceError
+from ecoautoml.errors import ConfigError, RunError, SpaceError
 from ecoautoml.executors.local import LocalExecutor
 from ecoautoml.executors.messages import WorkerSetup
 from ecoautoml.result import SearchResult
@@ -32,6 +32,7 @@ from ecoautoml.study.forecast import Forecast
 from ecoautoml.study.keep import discard_models
 from ecoautoml.study.ledger import Ledger
 from ecoautoml.study.loop import Observer, SearchLoop, Snapshot
+from ecoautoml.study.metering import Metering
 from ecoautoml.study.run_folder import MadeOf, RunFolder
 from ecoautoml.study.session import Session
 from ecoautoml.study.storage import without_password
@@ -80,26 +81,31 @@ def search(
     Raises:
         ConfigError: Something asked for is not possible.
         RunError: The run folder is in use, or holds another run.
+        MissingExtraError: Something asked for needs a package that is not installed.
     """
     config = load_config(config, overrides)
     listeners = listeners or Listeners()
     space = _space(config, build_model)
     target = resolve_target(config.measure.target)
     opener = partial(open_meters, config.measure.meter, target)
-    meters = opener()
-    with RunFolder(config.run_folder).take(config, resume=resume) as run:
-        with EnergyWindow(meters.meters, meters.clock) as preparing:
+    if config.measure.codecarbon:
+        require_codecarbon()
+    with (
+        RunFolder(config.run_folder).take(config, resume=resume) as run,
+        Metering(lambda scope: opener(scope=scope)) as metering,
+    ):
+        _check_budget(config, metering)
+        with metering.phase("preparing data"):
             prepared = prepare_data(config.data, run.data)
         listeners.on_data(prepared)
         ledger = _ledger(config, run, resume=resume)
-        setup = _setup(config, space, prepared, target, run)
+        setup = _setup(config, space, prepared, target, run, metering.idle_w)
         with _interrupts(listeners) as should_interrupt, _executor(setup, opener) as executor:
             executor.start()
-            session = Session(ledger, config.measure.meter, executor.overhead)
-            about = environment(target, meters.explain, config.seed)
+            session = Session(ledger, metering, executor.overhead)
+            about = environment(target, metering.explain, config.seed)
             run.begin(config, MadeOf(space=space, environment=about))
             session.begin(prepared)
-            session.add(preparing.line("preparing data"))
             errands = Errands(
                 config=config,
                 ledger=ledger,
@@ -115,12 +121,28 @@ def search(
             results = errands.settle_front()
             discard_models(run.models, results, config, ledger.lost())
             errands.score_front(results)
+            executor.close()
             session.end()
             is_interrupted = should_interrupt()
-        meters.close()
         result = SearchResult.from_ledger(run.path, config, ledger, is_interrupted=is_interrupted)
         result.write()
     return result
+
+
+def _check_budget(config: SearchConfig, metering: Metering) -> None:
+    """Refuse a budget in joules that nobody could watch.
+
+    Raises:
+        ConfigError: The budget has such a limit, and the joules are unknown.
+    """
+    limits = [name for name in ("energy_wh", "carbon_g") if getattr(config.budget, name)]
+    why = metering.why_unknown() if limits else None
+    if why is not None:
+        raise ConfigError(
+            f"budget.{limits[0]} can never be reached, because joules are unknown here: {why}; "
+            "limit budget.trials or budget.hours instead, or choose another measure.meter "
+            "(ecoautoml doctor lists those of this machine)"
+        )
 
 
 def _space(
@@ -162,7 +184,12 @@ def _expanded(space: SearchSpace) -> SearchSpace:
 
 
 def _setup(
-    config: SearchConfig, space: SearchSpace, prepared: PreparedData, target: str, run: RunFolder
+    config: SearchConfig,
+    space: SearchSpace,
+    prepared: PreparedData,
+    target: str,
+    run: RunFolder,
+    idle_w: Mapping[str, float],
 ) -> WorkerSetup:
     runtime = space.dimension("runtime")
     return WorkerSetup(
@@ -172,15 +199,16 @@ def _setup(
         runtimes=tuple(str(name) for name in runtime.choices),
         models_folder=run.models,
         memory_bytes=_memory_limit(config, target),
+        idle_w=idle_w,
     )
 
 
-def _executor(setup: WorkerSetup, opener: Callable[[], MeterSet]) -> LocalExecutor:
+def _executor(setup: WorkerSetup, opener: Callable[..., MeterSet]) -> LocalExecutor:
     return LocalExecutor(
         setup,
         workers=_workers(setup.config, setup.target),
         time_limit_s=setup.config.executor.trial_time_limit_s,
-        open_meters=opener,
+        open_meters=partial(opener, idle_w=setup.idle_w),
     )
 
 

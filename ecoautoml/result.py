@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -11,9 +12,11 @@ import pandas as pd
 
 from ecoautoml.config.models import SearchConfig
 from ecoautoml.errors import RunError
-from ecoautoml.records.session_record import all_notes, unexplained_s
+from ecoautoml.records.energy_reading import EnergyLine
+from ecoautoml.records.session_record import SessionRecord, all_notes, unexplained_s
 from ecoautoml.records.trial_result import TrialResult
 from ecoautoml.reports.bill import EnergyBill, energy_bill
+from ecoautoml.reports.closing import idle_words
 from ecoautoml.reports.figures import front as front_figure
 from ecoautoml.reports.frame import Frames, Knee, knee, make_frames
 from ecoautoml.reports.html import write_report
@@ -191,6 +194,10 @@ def _summary(folder: Path, config: SearchConfig, ledger: Ledger) -> RunSummary:
         elapsed_s=sum(session.elapsed_s for session in sessions),
         test_scores={int(number): score for number, score in scores.items()},
         overhead=tuple(line for session in sessions for line in session.lines),
+        idle=tuple(one.idle for one in sessions if one.idle is not None),
+        others=tuple(one.others for one in sessions if one.others is not None),
+        metered=_metered(sessions),
+        idle_w=idle_words(sessions[-1]) if sessions else None,
         interrupted=ledger.interrupted_energy(),
         unexplained_s=unexplained_s(sessions),
         hardware={**recorded.get("hardware", {}), "energy": "; ".join(recorded.get("meters", []))},
@@ -200,6 +207,12 @@ def _summary(folder: Path, config: SearchConfig, ledger: Ledger) -> RunSummary:
         ranking=ledger.ranking(),
         notes=all_notes(sessions),
     )
+
+
+def _metered(sessions: Sequence[SessionRecord]) -> tuple[EnergyLine, ...]:
+    """Return what the device used in each session; nothing when one of them does not know."""
+    lines = [one.metered for one in sessions]
+    return () if None in lines else tuple(line for line in lines if line is not None)
 
 
 def _environment(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ecoautoml.energy.cpu_watts import FALLBACK, TABLE
+from ecoautoml.energy.cpu.cpu_watts import FALLBACK, TABLE
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

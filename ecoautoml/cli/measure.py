@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,13 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ecoautoml.cli import calibrate as calibrate_command
+from ecoautoml.cli.measure_words import bill_words, codecarbon_words, measured_rows, verdict_words
+from ecoautoml.cli.meter_options import MeterOption, MeterOptionOption, chosen_meter
 from ecoautoml.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
+    from ecoautoml.energy.codecarbon_check import CodeCarbonReading
     from ecoautoml.measuring import CommandBill
-    from ecoautoml.records.measurement import Comparison, InferenceMeasurement
+    from ecoautoml.records.measurement import InferenceMeasurement
 
 DEFAULT = "model"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 class _WithDefault(TyperGroup):
@@ -34,6 +42,7 @@ app = typer.Typer(
     "measure run -- COMMAND.",
     no_args_is_help=True,
 )
+app.command("calibrate")(calibrate_command.calibrate)
 
 _MODEL = (
     "An ONNX file, a folder with a checkpoint (runs/NAME/models/trial_0012), or timm:NAME "
@@ -48,9 +57,14 @@ ImagesOption = Annotated[
         help="A folder of images to measure on; else the run's own, or two photographs.",
     ),
 ]
-TargetOption = Annotated[str, typer.Option("--target", help="auto, cpu, cuda or cuda:N.")]
+TargetOption = Annotated[
+    str, typer.Option("--target", help="auto, cpu, cuda or cuda:N; ONNX files run on the cpu.")
+]
 PrecisionOption = Annotated[
-    float, typer.Option("--precision", help="Relative half-width of the interval asked for.")
+    float,
+    typer.Option(
+        "--precision", min=0.001, max=0.5, help="Half-width of the interval asked for; 0.02 = 2 %."
+    ),
 ]
 
 
@@ -61,21 +75,32 @@ def model(
     images: ImagesOption = None,
     target: TargetOption = "auto",
     precision: PrecisionOption = 0.02,
+    meter: MeterOption = None,
+    option: MeterOptionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure energy and latency of a model. With --json and several batches: a list."""
+    """Measure energy and latency of a model, on one thread of the CPU or on a GPU.
+
+    With --json and several batch sizes: a list.
+    """
     from ecoautoml.measuring import measure_model
 
     sizes = _sizes(batch)
-    found = measure_model(
-        model, batch_sizes=sizes, images=images, target=target, precision=precision
-    )
+    with _interruptible():
+        found = measure_model(
+            model,
+            batch_sizes=sizes,
+            images=images,
+            target=target,
+            meter=chosen_meter(meter, option),
+            precision=precision,
+        )
     if json:
         trees = [_as_json(one) for one in found]
         print_json(trees if len(trees) > 1 else trees[0])
         return
-    for one in found:
-        typer.echo(_text(one, precision))
+    for row in measured_rows([f"batch {one.batch_size}" for one in found], found, precision):
+        typer.echo(row)
 
 
 @app.command("compare")
@@ -86,14 +111,23 @@ def compare(
     images: ImagesOption = None,
     target: TargetOption = "auto",
     precision: PrecisionOption = 0.02,
+    meter: MeterOption = None,
+    option: MeterOptionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say which of two models needs less energy, by how much, or that it is a tie."""
     from ecoautoml.measuring import compare_models
 
-    comparison, measured = compare_models(
-        a, b, batch_size=batch, images=images, target=target, precision=precision
-    )
+    with _interruptible():
+        comparison, measured = compare_models(
+            a,
+            b,
+            batch_size=batch,
+            images=images,
+            target=target,
+            meter=chosen_meter(meter, option),
+            precision=precision,
+        )
     if json:
         print_json(
             {
@@ -107,29 +141,62 @@ def compare(
             }
         )
         return
-    for name, each, one in zip("AB", (a, b), measured, strict=True):
-        typer.echo(f"{name}  {each}\n   {_text(one)}")
-    typer.echo(_verdict(comparison))
+    for row in measured_rows([f"A  {a}", f"B  {b}"], measured):
+        typer.echo(row)
+    typer.echo(verdict_words(comparison))
 
 
 @app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="What to run.")],
     target: TargetOption = "auto",
+    meter: MeterOption = None,
+    option: MeterOptionOption = None,
+    codecarbon: Annotated[
+        bool, typer.Option("--codecarbon", help="Also print what CodeCarbon says.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Run a command and bill it. Exits as the command does.
+    """Run a command and bill it with all processes it starts. Exits as the command does.
 
     With --json, standard output holds the JSON alone; the command's goes to standard error.
     """
     from ecoautoml.measuring import measure_command
 
-    bill = measure_command(command, target=target, stdout=sys.stderr if json else None)
+    asked = chosen_meter(meter, option)
+
+    def work() -> CommandBill:
+        return measure_command(
+            command, target=target, meter=asked, stdout=sys.stderr if json else None
+        )
+
+    bill, theirs = _cross_checked(work) if codecarbon else (work(), None)
     if json:
-        print_json(asdict(bill))
+        tree = asdict(bill)
+        print_json(tree if theirs is None else {**tree, "codecarbon": asdict(theirs)})
     else:
-        typer.echo(_bill_text(bill), err=True)
-    raise typer.Exit(bill.exit_code if bill.exit_code >= 0 else 128 - bill.exit_code)
+        typer.echo(bill_words(bill), err=True)
+        if theirs is not None:
+            typer.echo(codecarbon_words(theirs), err=True)
+    raise typer.Exit(bill.exit_code)
+
+
+def _cross_checked(
+    work: Callable[[], CommandBill],
+) -> tuple[CommandBill, CodeCarbonReading]:
+    from ecoautoml.energy.codecarbon_check import codecarbon_check
+
+    return codecarbon_check(work)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Make Ctrl-C one sentence."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Interrupted: nothing was measured to the end.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _sizes(batch: str) -> list[int]:
@@ -153,48 +220,8 @@ def _as_json(one: InferenceMeasurement) -> dict[str, Any]:
         "source": one.source,
         "latency_ms": one.latency_ms,
         "latency_p95_ms": one.latency_p95_ms,
-        "throughput_images_per_s": 1e3 * one.batch_size / one.latency_ms,
+        "throughput_images_per_s": one.throughput_per_s,
         "n_blocks": one.n_blocks,
         "is_precise": one.is_precise,
+        "flags": list(one.flags),
     }
-
-
-def _text(one: InferenceMeasurement, precision: float | None = None) -> str:
-    from ecoautoml.reports.wording import format_metric
-
-    name = "inference_energy_j"
-    energy = format_metric(name, one.energy_j, one.provenance)
-    if one.energy_low_j is not None and one.energy_high_j is not None:
-        low, high = (format_metric(name, end) for end in (one.energy_low_j, one.energy_high_j))
-        energy += f" per image (95 %: {low} to {high})"
-    rate = 1e3 * one.batch_size / one.latency_ms
-    text = (
-        f"batch {one.batch_size}: {energy}, {one.latency_ms:.4g} ms per call (p95 "
-        f"{one.latency_p95_ms:.4g}), {rate:,.0f} images/s; {one.provenance or 'unknown'}, "
-        f"{one.source}"
-    )
-    if precision is not None and not one.is_precise:
-        text += f"; the interval is wider than the {100 * precision:g} % asked for"
-    return text
-
-
-def _verdict(comparison: Comparison) -> str:
-    if comparison.ratio is None:
-        return "No verdict: the joules of one of them are unknown."
-    interval = (
-        f"{100 * comparison.confidence:g} % interval {comparison.ratio_low:.3f} to "
-        f"{comparison.ratio_high:.3f}, {comparison.n} rounds in turn"
-    )
-    ratio = f"A needs {comparison.ratio:.3f} times the joules of B ({interval})"
-    if comparison.verdict == "tie":
-        return f"Tie: {ratio}."
-    return f"{comparison.verdict} needs less: {ratio}."
-
-
-def _bill_text(bill: CommandBill) -> str:
-    from ecoautoml.reports.wording import format_metric
-
-    energy = format_metric("energy_j", bill.energy_j, bill.provenance)
-    why = f"; {'; '.join(bill.reasons)}" if bill.reasons else ""
-    kind = bill.provenance or "unknown"
-    return f"{energy} in {bill.duration_s:.3g} s ({kind}, {bill.source}){why}"

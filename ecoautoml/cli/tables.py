@@ -38,6 +38,7 @@ def print_front(result: SearchResult) -> None:
 
 
 def _bill(result: SearchResult) -> str:
+    from ecoautoml.reports.closing import closing_words
     from ecoautoml.reports.wording import format_metric
 
     bill = result.bill
@@ -52,7 +53,7 @@ def _bill(result: SearchResult) -> str:
         text += f"; {bill.n_unknown_lines} parts of it are unknown and not in the sum"
     if result.summary.unexplained_s:
         text += f"; up to {result.summary.unexplained_s:.1f} s before a kill are unexplained"
-    return text
+    return "\n".join(filter(None, [text, closing_words(bill)]))
 
 
 def _why_empty(result: SearchResult) -> str:

@@ -268,7 +268,7 @@ ExecutorConfig = Annotated[LocalExecutor, _kind_or("local")]
 
 
 class AutoMeter(Section):
-    """The best source this machine has: NVML, RAPL, else CPU seconds × watts."""
+    """The best source this machine has: NVML; RAPL, perf, else CPU seconds × watts."""
 
     kind: Literal["auto"] = "auto"
 
@@ -285,6 +285,12 @@ class RaplMeterConfig(Section):
     kind: Literal["rapl"]
 
 
+class PerfMeterConfig(Section):
+    """The same counters through the kernel's performance events (``power/energy-pkg/``)."""
+
+    kind: Literal["perf"]
+
+
 class CpuTimeMeterConfig(Section):
     """CPU seconds of the process tree × a stated wattage: an estimate."""
 
@@ -299,6 +305,9 @@ class ReplayMeterConfig(Section):
     kind: Literal["replay"]
     path: Path
     """CSV with the columns ``time_s`` and ``energy_j`` (a cumulative counter)."""
+    by: Literal["look", "time"] = "look"
+    """``look``: every look takes the next row, whatever the machine does. ``time``: it plays as
+    time goes by and stands for the machine's counter, shared out by CPU time."""
 
 
 class PluginMeterConfig(Section):
@@ -315,6 +324,7 @@ MeterConfig = Annotated[
     AutoMeter
     | NvmlMeterConfig
     | RaplMeterConfig
+    | PerfMeterConfig
     | CpuTimeMeterConfig
     | ReplayMeterConfig
     | PluginMeterConfig,
@@ -339,9 +349,13 @@ class MeasureConfig(Section):
     """The same for the ratios of the front's models, measured in turn at the end."""
     max_seconds: Annotated[float, Field(gt=0)] | None = None
     """Seconds after which measuring one model stops in any case; None: 30 times the meter's
-    shortest window, which is 3 s for CPU time, 15 s for RAPL and 30 s for NVML."""
+    shortest window, which is 3 s for CPU time, 15 s for RAPL and, with a counter that moves every
+    0.1 s, 150 s for NVML."""
     meter: MeterConfig = AutoMeter()
     """Where joules come from."""
+    codecarbon: bool = False
+    """Whether CodeCarbon tracks every training too, for a column beside ours
+    (``training_energy_codecarbon_j``); needs ``pip install 'ecoautoml[tracking]'``."""
 
     @field_validator("other_batch_sizes", mode="after")
     @classmethod

@@ -2,7 +2,7 @@
 
 Entry points: `ecoautoml.energy.select.open_meters` picks the meters of this machine,
 `ecoautoml.energy.window.EnergyWindow` bills whatever runs inside it, and
-`ecoautoml.energy.blocks.measure_blocks` measures the energy and latency of a model's calls.
+`ecoautoml.energy.protocol.blocks.measure_blocks` measures energy and latency of a model's calls.
 A new meter implements `ecoautoml.energy.base.EnergyMeter` and is named in `METERS`, or in another
 package's entry-point group ``ecoautoml.meters``.
 
@@ -20,22 +20,27 @@ METERS: Registry[EnergyMeter] = Registry(
     [
         Entry(
             name="nvml",
-            target="ecoautoml.energy.nvml:NvmlMeter",
+            target="ecoautoml.energy.gpu.nvml:NvmlMeter",
             description="the energy counter of an NVIDIA GPU",
         ),
         Entry(
             name="rapl",
-            target="ecoautoml.energy.rapl:RaplMeter",
+            target="ecoautoml.energy.cpu.rapl:RaplMeter",
             description="the energy counters of the processor (Linux powercap)",
         ),
         Entry(
+            name="perf",
+            target="ecoautoml.energy.cpu.perf:PerfMeter",
+            description="the same counters through the kernel's performance events",
+        ),
+        Entry(
             name="cpu_time",
-            target="ecoautoml.energy.cpu_time:CpuTimeMeter",
+            target="ecoautoml.energy.cpu.cpu_time:CpuTimeMeter",
             description="CPU seconds of the process tree × a stated wattage: an estimate",
         ),
         Entry(
             name="replay",
-            target="ecoautoml.energy.replay:ReplayMeter",
+            target="ecoautoml.energy.traces.replay:ReplayMeter",
             description="a recorded trace, for tests and demonstrations",
         ),
     ],

@@ -84,6 +84,10 @@ class EnergyMeter(ABC):
     - ``close`` may be called more than once.
     """
 
+    is_machine_wide: bool = False
+    """Whether a plug-in's counters are those of the whole machine whichever process is asked about:
+    then they are shared out by CPU time (`ecoautoml.energy.counters.shares`)."""
+
     min_window_s: float = 0.1
     """Shortest window, in seconds, over which a difference of this meter means something."""
 

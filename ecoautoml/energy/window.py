@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -22,14 +22,21 @@ class EnergyWindow:
         meters: What to read.
         clock: Where the duration comes from when there is no meter; the meters' own clock.
         pid: Root of the process tree that is billed; None: the own process.
+        idle_w: Idle watts by component, for the part of the joules above idle; None: unknown.
     """
 
     def __init__(
-        self, meters: Sequence[EnergyMeter], clock: Clock, *, pid: int | None = None
+        self,
+        meters: Sequence[EnergyMeter],
+        clock: Clock,
+        *,
+        pid: int | None = None,
+        idle_w: Mapping[str, float] | None = None,
     ) -> None:
         self._meters = tuple(meters)
         self._clock = clock
         self._pid = pid
+        self._idle_w = dict(idle_w or {})
         self._before: list[list[CounterReading]] = []
         self._after: list[list[CounterReading]] | None = None
         self._started_s: float | None = None
@@ -68,7 +75,8 @@ class EnergyWindow:
 
     def line(self, name: str) -> EnergyLine:
         """Return the window as one line of the bill; of so far, while still inside."""
-        line = bill(name, self.readings if self._after is not None else self.so_far())
+        readings = self.readings if self._after is not None else self.so_far()
+        line = bill(name, readings, self._idle_w)
         return line if self._meters else replace(line, duration_s=self.duration_s)
 
     def _read(self) -> list[list[CounterReading]]:

@@ -25,10 +25,12 @@ TICK_S = 0.5
 MARK_EVERY_S = 2.0
 """How often joules of running trials are marked; 5 s is what is promised."""
 GRACE_S = 40.0
-"""How long a worker may take to answer a request to stop before it is killed: measuring by NVML,
-which is not interrupted, takes up to 30 s."""
+"""How long a worker may take to answer a request to stop before it is killed. Measuring is not
+interrupted, and by NVML it takes longer: then the trial's joules are those read from outside."""
 START_LIMIT_S = 300.0
 """How long a worker may take to set itself up."""
+PATIENCE_S = 5.0
+"""How long an idle worker may take to end."""
 MAX_FAILED_STARTS = 3
 """Workers in a row that may die while starting, before the search gives up."""
 
@@ -121,11 +123,10 @@ class LocalExecutor(Executor):
         except (EOFError, OSError):
             worker.read_energy()  # while the dead process can still be read
             reason = worker.death()
-        self._overhead.append(worker.read_energy())
+        self._settle(worker)
         if reason is not None:
             self._discard(worker)
             raise EcoAutoMLError(f"{name}: {reason}")
-        worker.release()
         if isinstance(answer, TaskFailed):
             logger.debug("%s", answer.details)
             raise EcoAutoMLError(f"{name}: {answer.reason}")
@@ -133,22 +134,24 @@ class LocalExecutor(Executor):
 
     def overhead(self) -> tuple[EnergyLine, ...]:
         """Return joules spent on starting workers and on tasks, so far."""
-        running = [worker.read_energy() for worker in self._workers if worker.is_called]
+        running = [worker.read_energy() for worker in self._workers if worker.is_on_errand]
         return (*self._overhead, *running)
 
     def close(self) -> None:
         """End all workers: politely when idle, at once when busy or starting."""
         for worker in self._workers:
-            worker.quit()
+            worker.quit(self._open_meters())
         for worker in self._workers:
-            worker.kill(patience_s=5.0)
+            worker.wait_unread(PATIENCE_S)
+            self._settle(worker)
+            worker.kill()
         self._workers = []
 
     def _fill(self) -> None:
         """Start the workers that are missing, without waiting for them."""
         threads = 1 if self._setup.target == "cpu" else os.cpu_count() or 1
         while len(self._workers) < self._n_workers:
-            self._workers.append(WorkerProcess(self._setup, threads))
+            self._workers.append(WorkerProcess(self._setup, threads, self._open_meters()))
 
     def _give_work(self, driver: Driver) -> bool:
         """Give every idle worker a trial; return whether the driver has no more."""
@@ -180,7 +183,7 @@ class LocalExecutor(Executor):
     def _handle(self, worker: WorkerProcess, message: Any, driver: Driver | None) -> None:
         if isinstance(message, Ready):
             worker.is_ready, self._failed_starts = True, 0
-            self._overhead.append(message.energy)
+            self._settle(worker)
         elif isinstance(message, TaskFailed):
             logger.debug("%s", message.details)
             raise EcoAutoMLError(message.reason)
@@ -238,8 +241,15 @@ class LocalExecutor(Executor):
         if result is not None and driver is not None:
             driver.tell(result)
 
+    def _settle(self, worker: WorkerProcess) -> None:
+        """Put what a worker's start or task took on the bill."""
+        if worker.is_on_errand:
+            self._overhead.append(worker.read_energy())
+            worker.release()
+
     def _discard(self, worker: WorkerProcess) -> None:
         """End a worker; another one is started when there is need for it."""
+        self._settle(worker)
         self._workers.remove(worker)
         worker.process.kill()
         worker.kill()

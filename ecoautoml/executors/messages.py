@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecoautoml.config.models import SearchConfig
 from ecoautoml.data.prepared import PreparedData
 from ecoautoml.records.candidate import Candidate
-from ecoautoml.records.energy_reading import EnergyLine
 from ecoautoml.records.trial_result import TrialJob
 
 
@@ -23,6 +23,7 @@ class WorkerSetup:
         runtimes: Runtimes the space may name; a worker refuses to start when one cannot run here.
         models_folder: Where trained models are written.
         memory_bytes: Memory the worker may use; None: no limit is set.
+        idle_w: Idle watts of the machine by component, as measured before the workers were started.
     """
 
     config: SearchConfig
@@ -31,13 +32,12 @@ class WorkerSetup:
     runtimes: tuple[str, ...]
     models_folder: Path
     memory_bytes: int | None
+    idle_w: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A worker has set itself up; ``energy`` is what that took."""
-
-    energy: EnergyLine
+    """A worker has set itself up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,38 +102,32 @@ def _serve(connection: Connection) -> None:
 
 def _set_up(setup: Any) -> tuple[Any, Any]:
     """Import what is heavy, limit memory, and build the parts trials share."""
+    import torch
+
+    from ecoautoml.data.tensors import TensorCache
     from ecoautoml.energy.select import open_meters
-    from ecoautoml.energy.window import EnergyWindow
     from ecoautoml.executors.messages import Ready
+    from ecoautoml.trial.parts import TrialParts
 
+    if setup.target.startswith("cuda"):
+        torch.cuda.set_device(setup.target)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    import ecoautoml.trial.run  # noqa: F401  (timm and the runtime, once per worker)
+
+    _check_runtimes(setup.runtimes, setup.target)
+    if setup.memory_bytes is not None:
+        _limit_memory(setup.memory_bytes + _mapped_bytes(setup.prepared))
     config = setup.config
-    opener = partial(open_meters, config.measure.meter, setup.target)
-    meters = opener()
-    with EnergyWindow(meters.meters, meters.clock) as window:
-        import torch
-
-        from ecoautoml.data.tensors import TensorCache
-        from ecoautoml.trial.parts import TrialParts
-
-        if setup.target.startswith("cuda"):
-            torch.cuda.set_device(setup.target)
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-        import ecoautoml.trial.run  # noqa: F401  (timm and the runtime, once per worker)
-
-        _check_runtimes(setup.runtimes, setup.target)
-        if setup.memory_bytes is not None:
-            _limit_memory(setup.memory_bytes + _mapped_bytes(setup.prepared))
-        parts = TrialParts(
-            config=config,
-            prepared=setup.prepared,
-            images=TensorCache(setup.prepared, _cache_bytes(setup.memory_bytes)),
-            open_meters=opener,
-            target=setup.target,
-            device=setup.target if torch.cuda.is_available() else "cpu",
-            models_folder=setup.models_folder,
-        )
-    meters.close()
-    return parts, Ready(energy=window.line("worker start"))
+    parts = TrialParts(
+        config=config,
+        prepared=setup.prepared,
+        images=TensorCache(setup.prepared, _cache_bytes(setup.memory_bytes)),
+        open_meters=partial(open_meters, config.measure.meter, setup.target, idle_w=setup.idle_w),
+        target=setup.target,
+        device=setup.target if torch.cuda.is_available() else "cpu",
+        models_folder=setup.models_folder,
+    )
+    return parts, Ready()
 
 
 def _check_runtimes(names: tuple[str, ...], target: str) -> None:

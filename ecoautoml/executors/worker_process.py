@@ -24,9 +24,10 @@ class WorkerProcess:
     Args:
         setup: Sent to it first.
         threads: Threads of its libraries.
+        meters: What reads it from outside until it is ready.
     """
 
-    def __init__(self, setup: WorkerSetup, threads: int) -> None:
+    def __init__(self, setup: WorkerSetup, threads: int, meters: MeterSet) -> None:
         self.connection, other_end = Pipe()
         with other_end:
             self.process = subprocess.Popen(
@@ -48,12 +49,18 @@ class WorkerProcess:
         self._window: EnergyWindow | None = None
         self._line = "unfinished"
         self._last_line: EnergyLine | None = None
+        self._begin("worker start", meters)
         self.send(setup)
 
     @property
     def is_idle(self) -> bool:
         """Return whether it can be given something to do."""
         return self.is_ready and self.job is None and not self.is_called
+
+    @property
+    def is_on_errand(self) -> bool:
+        """Return whether it does something billed that is no trial: it starts, ends, is called."""
+        return self._window is not None and self.job is None
 
     def send(self, message: Any) -> bool:
         """Send, unless the process is gone, which shows at the next receive."""
@@ -114,6 +121,7 @@ class WorkerProcess:
             provenance=None if line.provenance is None else line.provenance.value,
             duration_s=time.monotonic() - self.started_s,
             source=line.source,
+            net_j=line.net_j,
         )
 
     def lost_trial(self, reason: str, state: TrialState) -> TrialResult:
@@ -139,7 +147,9 @@ class WorkerProcess:
 
     def _begin(self, line: str, meters: MeterSet) -> None:
         self._meters, self._line, self._last_line = meters, line, None
-        self._window = EnergyWindow(meters.meters, meters.clock, pid=self.process.pid)
+        self._window = EnergyWindow(
+            meters.meters, meters.clock, pid=self.process.pid, idle_w=meters.idle_w
+        )
         self._window.__enter__()  # stays open: it is read while the work goes on
 
     def death(self) -> str:
@@ -154,10 +164,24 @@ class WorkerProcess:
         hint = " (often the system's answer to memory running out)" if name == "SIGKILL" else ""
         return f"the worker process died from {name}{hint}"
 
-    def quit(self) -> None:
-        """Ask it to end when it is idle, else make it."""
-        if not (self.is_idle and self.send(Quit())):
-            self.process.kill()
+    def quit(self, meters: MeterSet) -> None:
+        """Ask it to end when it is idle, which is billed; else make it."""
+        if self.is_idle:
+            self._begin("worker end", meters)
+            if self.send(Quit()):
+                return
+        else:
+            meters.close()
+        self.process.kill()
+
+    def wait_unread(self, patience_s: float) -> None:
+        """Wait until the process has ended, but leave its joules readable."""
+        deadline_s = time.monotonic() + patience_s
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT  # of one that was waited for nothing is left
+        while time.monotonic() < deadline_s:
+            if os.waitid(os.P_PID, self.process.pid, options) is not None:
+                return
+            time.sleep(0.01)
 
     def kill(self, patience_s: float = 0.0) -> None:
         """End the process whatever it does, after so many seconds of patience."""

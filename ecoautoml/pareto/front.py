@@ -45,7 +45,7 @@ def front_mask(
     against those that stay: whatever goes has somebody left who stands for it.
 
     Args:
-        losses: Shape ``(n_points, n_objectives)``; smaller is better. Rows with NaN are never on it.
+        losses: Shape ``(n_points, n_objectives)``; smaller is better, NaN is never on the front.
         column: The objective in question; None: there is none.
         ties: Names of the points, in order of the rows; for each the names of those it ties with.
 

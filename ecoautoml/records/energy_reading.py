@@ -83,6 +83,14 @@ class EnergyLine:
     source: str
     net_j: float | None = None
 
+    @property
+    def billed_j(self) -> float | None:
+        """Return the joules that stand on a bill which has a line for idle power: the net ones.
+
+        Where the idle power is unknown, there is no such line, and the gross ones stand.
+        """
+        return self.energy_j if self.net_j is None else self.net_j
+
 
 def bill(
     line: str, readings: Iterable[EnergyReading], idle_w: Mapping[str, float] | None = None
@@ -117,6 +125,27 @@ def weakest(provenances: Iterable[Provenance | None]) -> Provenance | None:
     order = list(Provenance)
     present = [provenance for provenance in provenances if provenance is not None]
     return max(present, key=order.index) if present else None
+
+
+def joined(name: str, lines: Iterable[EnergyLine]) -> EnergyLine:
+    """Return several lines, one after the other in time, as one of what is known."""
+    parts = list(lines)
+    known = [part for part in parts if part.energy_j is not None]
+    is_net_known = bool(known) and all(part.net_j is not None for part in known)
+    return EnergyLine(
+        line=name,
+        energy_j=total_energy_j(parts),
+        duration_s=sum(part.duration_s for part in parts),
+        provenance=weakest(part.provenance for part in parts),
+        source=" + ".join(dict.fromkeys(part.source for part in parts)),
+        net_j=sum(part.net_j or 0.0 for part in known) if is_net_known else None,
+    )
+
+
+def total_billed_j(lines: Iterable[EnergyLine]) -> float | None:
+    """Return what several lines add to a bill, None when none of them is known."""
+    known = [line.billed_j for line in lines if line.billed_j is not None]
+    return sum(known) if known else None
 
 
 def total_energy_j(lines: Iterable[EnergyLine]) -> float | None:

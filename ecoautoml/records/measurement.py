@@ -24,6 +24,8 @@ class InferenceMeasurement:
         latency_p95_ms: 95th percentile of the same.
         n_blocks: Blocks behind the interval.
         is_precise: Whether the interval is as narrow as asked for.
+        throughput_per_s: Images per second over the blocks, one call after the other; None unknown.
+        flags: What was odd about some of the blocks, in words.
     """
 
     batch_size: int
@@ -36,6 +38,17 @@ class InferenceMeasurement:
     latency_p95_ms: float
     n_blocks: int
     is_precise: bool
+    throughput_per_s: float | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str | None:
+        """Return what keeps the joules from being as good as asked for; None: nothing does."""
+        is_wide = self.energy_j is not None and not self.is_precise
+        return (
+            "; ".join((*(["interval wider than asked for"] if is_wide else []), *self.flags))
+            or None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,8 @@ class EnergyMark:
         energy_j: Joules since the trial began; None when unknown.
         provenance: How the joules came about, as text.
         duration_s: Seconds since the trial began.
+        source: Meter and model.
+        net_j: The part of ``energy_j`` above idle; None when unknown.
     """
 
     trial: int
@@ -70,6 +72,7 @@ class EnergyMark:
     provenance: str | None
     duration_s: float
     source: str = ""
+    net_j: float | None = None
 
     def as_line(self, name: str) -> EnergyLine:
         """Return the mark as a line of the bill."""
@@ -79,4 +82,5 @@ class EnergyMark:
             duration_s=self.duration_s,
             provenance=None if self.provenance is None else Provenance(self.provenance),
             source=self.source,
+            net_j=self.net_j,
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecoautoml.records.energy_reading import EnergyLine
+from ecoautoml.records.idle_power import IdlePower
 
 USUAL_GAP_S = 2.5
 """What a kill leaves unexplained at least: marks are written every 2 s, at the next tick."""
@@ -17,6 +18,11 @@ class SessionRecord:
 
     Attributes:
         lines: Joules that belong to no trial.
+        idle: Joules of the idle device; None when its idle watts are unknown.
+        others: Joules of other programs; None when the meters count ours only.
+        metered: What the device used in all; lines, trials, idle and others add up to it.
+        idle_before: Idle watts at the start.
+        idle_after: Idle watts at the end; empty until then.
         elapsed_s: Seconds trials were run.
         longest_gap_s: Longest time between two writings of this record.
         is_ended: Whether it came to an end in good order; until then it runs, or was killed.
@@ -25,6 +31,11 @@ class SessionRecord:
     """
 
     lines: tuple[EnergyLine, ...] = ()
+    idle: EnergyLine | None = None
+    others: EnergyLine | None = None
+    metered: EnergyLine | None = None
+    idle_before: tuple[IdlePower, ...] = ()
+    idle_after: tuple[IdlePower, ...] = ()
     elapsed_s: float = 0.0
     longest_gap_s: float = 0.0
     is_ended: bool = False

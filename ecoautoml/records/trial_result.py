@@ -98,6 +98,7 @@ class TrialResult:
         epochs: Epochs trained.
         reused_from: Number of the trial whose result this is.
         would_have_stopped: First epoch at which a shadowing pruner would have stopped it.
+        codecarbon_j: What CodeCarbon says the training took, where it was asked too.
     """
 
     number: int
@@ -118,6 +119,7 @@ class TrialResult:
     epochs: int = 0
     reused_from: int | None = None
     would_have_stopped: int | None = None
+    codecarbon_j: float | None = None
 
     @property
     def energy_j(self) -> float | None:

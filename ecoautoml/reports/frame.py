@@ -15,7 +15,7 @@ from ecoautoml.pareto.knee import knee_index
 from ecoautoml.pareto.scale import as_losses
 from ecoautoml.records.candidate import Candidate, Value
 from ecoautoml.records.columns import DETAIL_COLUMNS, METRICS, RESULT_COLUMNS, batch_columns
-from ecoautoml.records.energy_reading import Provenance, total_energy_j, weakest
+from ecoautoml.records.energy_reading import EnergyLine, joined
 from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports.summary import RunSummary
@@ -30,7 +30,7 @@ _INTEGERS = {
     "reused_from",
     "would_have_stopped",
 }
-_TEXTS = {"state", "reason", "inference_energy_stage", "ties_with"}
+_TEXTS = {"state", "reason", "inference_energy_stage", "inference_energy_note", "ties_with"}
 
 
 ENERGY = "inference_energy_j"
@@ -186,7 +186,7 @@ def first_cost(objectives: Sequence[str]) -> str | None:
 def _row(result: TrialResult, summary: RunSummary) -> dict[str, Any]:
     probe, metrics = result.probe, result.metrics
     interrupted = summary.interrupted.get(result.number)
-    training_energy_j, training_provenance = _named(result, "training")
+    training = _named(result, "training")
     row: dict[str, Any] = {name: metrics.get(name) for name in METRICS}
     row |= _batch_cells(result)
     row |= _inference_cells(result)
@@ -199,11 +199,13 @@ def _row(result: TrialResult, summary: RunSummary) -> dict[str, Any]:
         "ties_with": ", ".join(str(number) for number in result.ties_with) or None,
         "state": _state(result).value,
         "test_accuracy": summary.test_scores.get(result.number),
-        "training_energy_j": training_energy_j,
-        "training_energy_provenance": training_provenance,
+        "training_energy_j": training.energy_j,
+        "training_energy_net_j": training.net_j,
+        "training_energy_codecarbon_j": result.codecarbon_j,
+        "training_energy_provenance": training.provenance,
         # Nothing is spent on a reused result, whatever bill it carries over.
         "trial_energy_j": 0.0 if result.state is TrialState.REUSED else result.energy_j,
-        "probe_energy_j": _named(result, "probe")[0],
+        "probe_energy_j": _named(result, "probe").energy_j,
         "interrupted_energy_j": interrupted.energy_j if interrupted else None,
         "duration_s": result.duration_s,
         "epochs_trained": result.epochs,
@@ -228,6 +230,7 @@ def _inference_cells(result: TrialResult) -> dict[str, Any]:
         "inference_energy_stage": stage,
         "inference_energy_j": inference.energy_j,
         "inference_energy_provenance": inference.provenance,
+        "inference_energy_note": inference.note,
         "inference_energy_j_low": inference.energy_low_j,
         "inference_energy_j_high": inference.energy_high_j,
         "latency_ms": inference.latency_ms,
@@ -251,10 +254,9 @@ def _state(result: TrialResult) -> TrialState:
     return result.state
 
 
-def _named(result: TrialResult, name: str) -> tuple[float | None, Provenance | None]:
-    """Return joules and provenance of a trial's lines called ``name``."""
-    lines = [line for line in result.energy if line.line == name]
-    return total_energy_j(lines), weakest(line.provenance for line in lines)
+def _named(result: TrialResult, name: str) -> EnergyLine:
+    """Return a trial's lines called ``name`` as one."""
+    return joined(name, [line for line in result.energy if line.line == name])
 
 
 # --- columns --------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from ecoautoml.records.measurement import Comparison
 from ecoautoml.reports.frame import FINAL, Frames
 from ecoautoml.reports.summary import RunSummary
-from ecoautoml.reports.wording import plural
+from ecoautoml.reports.wording import known_text, listed, plural
 
 
 def ranking_words(summary: RunSummary, frames: Frames) -> list[str]:
@@ -28,7 +30,19 @@ def ranking_words(summary: RunSummary, frames: Frames) -> list[str]:
         f"{one.ratio_high:.3f}){_who_stays(one, on_front)}."
         for one in ties
     ]
-    return said
+    return [*said, *_reservations(front)]
+
+
+def _reservations(front: pd.DataFrame) -> list[str]:
+    """Return what keeps joules of the front from being as good as asked for."""
+    trials: dict[str, list[str]] = {}
+    for trial, note in zip(front["trial"], front["inference_energy_note"], strict=True):
+        if known_text(note) is not None:
+            trials.setdefault(note, []).append(str(trial))
+    return [
+        f"{'Trial' if len(numbers) == 1 else 'Trials'} {listed(numbers)}: {note}."
+        for note, numbers in trials.items()
+    ]
 
 
 def _who_stays(tie: Comparison, on_front: set[str]) -> str:

@@ -13,6 +13,7 @@ from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports import markup
 from ecoautoml.reports.bill import EnergyBill, energy_bill
+from ecoautoml.reports.closing import closing_words
 from ecoautoml.reports.figures import bill, curves, front, hypervolume
 from ecoautoml.reports.frame import Frames, first_score, knee
 from ecoautoml.reports.ranking import ranking_words
@@ -167,6 +168,8 @@ def notes_section(results: Sequence[TrialResult], summary: RunSummary) -> str:
     costs = energy_bill(results, summary)
     kinds = {kind.value: PROVENANCE_TEXT[kind] for kind in _provenances(results, costs)}
     facts = dict(summary.hardware)
+    if summary.idle_w is not None:
+        facts["Idle power"] = summary.idle_w
     if summary.unexplained_s is not None:
         facts["Unexplained time"] = format_duration(summary.unexplained_s)
     if summary.carbon_intensity_gco2e_per_kwh is not None:
@@ -302,7 +305,9 @@ def _total_words(costs: EnergyBill) -> str:
         for kind, energy_j in costs.by_provenance.items()
     ]
     kinds = listed(parts) if len(parts) > 1 else str(costs.provenance)
-    return f"{_joules(costs)} in all ({kinds}); {share} of it for trials that finished."
+    words = f"{_joules(costs)} in all ({kinds}); {share} of it for trials that finished."
+    closing = closing_words(costs)
+    return words if closing is None else f"{words} {closing}"
 
 
 def _provenances(results: Sequence[TrialResult], costs: EnergyBill) -> list[Provenance]:

@@ -19,6 +19,10 @@ class RunSummary:
         constraints: Constraints as written.
         test_scores: Test accuracy by trial number, for models of the front only.
         overhead: Joules of the search itself, beside its trials.
+        idle: Joules of the idle device, one line per session that knows them.
+        others: Joules of other programs meanwhile, one line per session that can tell.
+        metered: What the device used in all, one line per session.
+        idle_w: Idle watts in words, at the start and the end of the last session; None unknown.
         interrupted: Joules of all interrupted attempts by trial number.
         unexplained_s: Seconds of the run no trial and no overhead line accounts for; None unknown.
         hardware: Facts about the machine, by title.
@@ -36,6 +40,10 @@ class RunSummary:
     constraints: tuple[str, ...] = ()
     test_scores: Mapping[int, float] = field(default_factory=dict)
     overhead: tuple[EnergyLine, ...] = ()
+    idle: tuple[EnergyLine, ...] = ()
+    others: tuple[EnergyLine, ...] = ()
+    metered: tuple[EnergyLine, ...] = ()
+    idle_w: str | None = None
     interrupted: Mapping[int, EnergyLine] = field(default_factory=dict)
     unexplained_s: float | None = None
     hardware: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import numpy as np
 from ecoautoml.pareto.front import Losses
 from ecoautoml.pareto.hypervolume import hypervolume
 from ecoautoml.pareto.scale import reference_point
-from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_energy_j
+from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_billed_j
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports.frame import objective_losses, trials_frame
 from ecoautoml.reports.summary import RunSummary
@@ -51,7 +51,8 @@ def trajectory(results: Sequence[TrialResult], summary: RunSummary) -> Trajector
 
     The reference is the worst of each objective among the finished trials plus a margin, the same
     at every point. Pruned, infeasible, failed and interrupted trials add joules only. The overhead
-    of the search has no time stamps and is spread evenly over the trials. Unknown joules count 0.
+    of the search and the idle power have no time stamps and are spread evenly over the trials.
+    Unknown joules count 0.
 
     Args:
         results: Trials in the order in which they ended.
@@ -61,12 +62,13 @@ def trajectory(results: Sequence[TrialResult], summary: RunSummary) -> Trajector
     final = np.array(list(losses.values())).reshape(-1, len(summary.objectives))
     reference = reference_point(final)
     final_volume = hypervolume(final, reference) if len(final) else 0.0
-    overhead_j = (total_energy_j(summary.overhead) or 0.0) / max(len(results), 1)
+    beside = (*summary.overhead, *summary.idle)
+    beside_j = (total_billed_j(beside) or 0.0) / max(len(results), 1)
     spent_j, volume = 0.0, 0.0
     seen: list[Losses] = []
     points = []
     for result in results:
-        spent_j += overhead_j + sum(line.energy_j or 0.0 for line in _lines(result, summary))
+        spent_j += beside_j + (total_billed_j(_lines(result, summary)) or 0.0)
         if result.number in losses:
             seen.append(losses[result.number])
             volume = hypervolume(np.array(seen), reference)
@@ -75,7 +77,7 @@ def trajectory(results: Sequence[TrialResult], summary: RunSummary) -> Trajector
             TrajectoryPoint(result.number, result.state.value, spent_j, volume, min(share, 1.0))
         )
     lines = [line for result in results for line in _lines(result, summary)]
-    seen_kinds = {line.provenance for line in (*lines, *summary.overhead)}
+    seen_kinds = {line.provenance for line in (*lines, *beside)}
     return Trajectory(tuple(points), tuple(kind for kind in Provenance if kind in seen_kinds))
 
 

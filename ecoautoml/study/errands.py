@@ -58,7 +58,13 @@ class Errands:
         except EcoAutoMLError as error:  # the candidates misbehave: then nothing can be told
             logger.info("no look ahead: %s", error)
             return forecast(self.config.budget, (), (), workers)
-        return forecast(self.config.budget, seen.trial_s, seen.trial_energy_j, workers)
+        return forecast(
+            self.config.budget,
+            seen.trial_s,
+            seen.trial_energy_j,
+            workers,
+            self.session.idle_w,
+        )
 
     def settle_front(self) -> list[TrialResult]:
         """Measure the models that may be on the front in turn, unless that was done before.

@@ -40,6 +40,7 @@ def forecast(
     trial_s: Sequence[float],
     trial_energy_j: Sequence[float | None],
     workers: int,
+    idle_w: float = 0.0,
 ) -> Forecast:
     """Return what a search will take, from a few probed candidates.
 
@@ -51,6 +52,8 @@ def forecast(
         trial_s: Predicted seconds of each probed candidate's trial.
         trial_energy_j: Predicted joules of the same.
         workers: Trials at once.
+        idle_w: Watts of the idle machine, where ``trial_energy_j`` leaves them out; they are on
+            the bill too.
     """
     if not trial_s:
         return Forecast(
@@ -62,7 +65,12 @@ def forecast(
             budget=budget_text(budget),
         )
     seconds = [value + MEASURING_S for value in trial_s]
-    joules = [value for value in trial_energy_j if value is not None]
+    idle_j = [idle_w * value / workers for value in seconds]
+    joules = [
+        value + idle
+        for value, idle in zip(trial_energy_j, idle_j, strict=True)
+        if value is not None
+    ]
     mean_s = sum(seconds) / len(seconds)
     mean_j = sum(joules) / len(joules) if joules else None
     limits = {"trials": float(budget.trials)} if budget.trials else {}

@@ -25,7 +25,7 @@ from ecoautoml.config.models import RandomSampler, SamplerConfig
 from ecoautoml.errors import RunError
 from ecoautoml.records.candidate import Candidate, Value
 from ecoautoml.records.columns import METRICS
-from ecoautoml.records.energy_reading import EnergyLine, total_energy_j, weakest
+from ecoautoml.records.energy_reading import EnergyLine, joined
 from ecoautoml.records.measurement import Ranking
 from ecoautoml.records.progress import EnergyMark
 from ecoautoml.records.session_record import SessionRecord
@@ -310,14 +310,3 @@ def _suggest(trial: Trial, dimension: Dimension) -> Value:
         )
     step = None if dimension.step is None else float(dimension.step)
     return trial.suggest_float(dimension.name, low, high, step=step, log=dimension.log)
-
-
-def joined(name: str, lines: Sequence[EnergyLine]) -> EnergyLine:
-    """Return several lines as one."""
-    return EnergyLine(
-        line=name,
-        energy_j=total_energy_j(lines),
-        duration_s=sum(line.duration_s for line in lines),
-        provenance=weakest(line.provenance for line in lines),
-        source=" + ".join(dict.fromkeys(line.source for line in lines)),
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ecoautoml.config.models import SearchConfig
 from ecoautoml.records.candidate import Candidate
-from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_energy_j, weakest
+from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_billed_j, weakest
 from ecoautoml.records.progress import CONTINUE, Action, Decision, EnergyMark, Progress
 from ecoautoml.records.trial_result import Probe, TrialJob, TrialResult, TrialState
 from ecoautoml.spaces.dimensions import SearchSpace
@@ -259,7 +259,7 @@ class SearchLoop:
         return Spent(
             trials=len(results) + len(self._curves),
             elapsed_s=self.earlier.elapsed_s + time.monotonic() - self._started_s,
-            energy_j=total_energy_j(lines),
+            energy_j=total_billed_j(lines),
         )
 
     def _lines(self) -> list[EnergyLine]:

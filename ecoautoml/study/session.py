@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ecoautoml.config.models import MeterConfig
 from ecoautoml.data.prepared import PreparedData
-from ecoautoml.energy.target import open_driver_meter
-from ecoautoml.energy.window import EnergyWindow
 from ecoautoml.errors import RunError
 from ecoautoml.records.energy_reading import EnergyLine
 from ecoautoml.records.session_record import SessionRecord
 from ecoautoml.study.ledger import Ledger
+from ecoautoml.study.metering import Metering
 
 
 class Session:
@@ -24,26 +22,27 @@ class Session:
 
     Args:
         ledger: Where it is kept.
-        meter: Which meter the search uses.
+        metering: The joules of this process and of the device.
         workers: Lines for starting workers so far.
     """
 
     def __init__(
-        self, ledger: Ledger, meter: MeterConfig, workers: Callable[[], Sequence[EnergyLine]]
+        self, ledger: Ledger, metering: Metering, workers: Callable[[], Sequence[EnergyLine]]
     ) -> None:
-        self._ledger, self._workers = ledger, workers
+        self._ledger, self._metering, self._workers = ledger, metering, workers
         self._earlier = ledger.sessions()
-        self._record = SessionRecord()
-        self._lines: list[EnergyLine] = []
+        self._record = SessionRecord(idle_before=metering.idle_before)
         self._written_s = time.monotonic()
-        self._meters = open_driver_meter(meter)
-        self._driver = EnergyWindow(self._meters.meters, self._meters.clock)
-        self._driver.__enter__()  # stays open: it is read while the search runs
 
     @property
     def earlier_s(self) -> float:
         """Return the seconds for which earlier sessions ran trials."""
         return sum(one.elapsed_s for one in self._earlier)
+
+    @property
+    def idle_w(self) -> float:
+        """Return the watts of the idle machine that are on the bill; 0 when they are unknown."""
+        return sum(self._metering.idle_w.values())
 
     def begin(self, prepared: PreparedData) -> None:
         """Begin the record; one before it that has no end was killed.
@@ -53,11 +52,6 @@ class Session:
         """
         self._check_images(prepared)
         self._record = replace(self._record, notes=prepared.notes)
-        self.write()
-
-    def add(self, line: EnergyLine) -> None:
-        """Add a line."""
-        self._lines.append(line)
         self.write()
 
     def note(self, sentence: str) -> None:
@@ -82,25 +76,28 @@ class Session:
         self._record = replace(
             self._record,
             lines=self._own_lines(),
+            idle=self._metering.idle(),
+            others=self._metering.others(),
+            metered=self._metering.metered(),
             elapsed_s=self._record.elapsed_s if elapsed_s is None else elapsed_s,
             longest_gap_s=max(gap_s, self._record.longest_gap_s),
         )
         self._ledger.set_sessions((*self._earlier, self._record))
 
     def overhead(self) -> tuple[EnergyLine, ...]:
-        """Return all lines, earlier sessions' first."""
-        earlier = [line for one in self._earlier for line in one.lines]
-        return (*earlier, *self._own_lines())
+        """Return all lines, idle power included, earlier sessions' first."""
+        earlier = [line for one in self._earlier for line in (*one.lines, one.idle)]
+        lines = (*earlier, *self._own_lines(), self._metering.idle())
+        return tuple(line for line in lines if line is not None)
 
     def end(self) -> None:
-        """Write down a clean end."""
-        self._record = replace(self._record, is_ended=True)
+        """Write down a clean end; call it when the workers have ended."""
         self.write()
-        self._meters.close()
+        self._record = replace(self._record, is_ended=True, idle_after=self._metering.end())
+        self._ledger.set_sessions((*self._earlier, self._record))
 
     def _own_lines(self) -> tuple[EnergyLine, ...]:
-        driver = self._driver.line("choosing and recording")
-        return (*self._lines, *self._workers(), driver)
+        return (*self._metering.lines(), *self._workers())
 
     def _check_images(self, prepared: PreparedData) -> None:
         known = self._ledger.attribute("images")

@@ -34,7 +34,8 @@ class LookAhead:
 
     Attributes:
         trial_s: Predicted seconds of training per probed candidate.
-        trial_energy_j: Predicted joules per probed candidate; entries None when unknown.
+        trial_energy_j: Predicted joules per probed candidate, above idle where the idle watts are
+            known; entries None when unknown.
     """
 
     trial_s: tuple[float, ...]
@@ -110,7 +111,7 @@ def _time_training(candidate: Candidate, parts: TrialParts) -> tuple[float, floa
     trainer.run_epoch(1, lambda: None)  # warm-up
     meters = parts.open_meters()
     started_s = time.perf_counter()
-    with EnergyWindow(meters.meters, meters.clock) as window:
+    with EnergyWindow(meters.meters, meters.clock, idle_w=meters.idle_w) as window:
         trainer.run_epoch(1, lambda: None)
     elapsed_s = time.perf_counter() - started_s
     meters.close()
@@ -119,7 +120,7 @@ def _time_training(candidate: Candidate, parts: TrialParts) -> tuple[float, floa
     # a validation image costs about a third of a training image: no backward pass
     epochs = settings.epochs * (1 + n_validation / (3 * n_train))
     scale = epochs * max(1, n_train // settings.batch_size) / sampled_steps
-    energy_j = window.line("steps").energy_j
+    energy_j = window.line("steps").billed_j
     return elapsed_s * scale, None if energy_j is None else energy_j * scale
 
 
@@ -129,7 +130,7 @@ def _time_export(candidate: Candidate, parts: TrialParts) -> tuple[float, float 
     started_s = time.perf_counter()
     resolution = resolution_of(candidate, parts)
     shape = (parts.config.measure.batch_size, parts.prepared.channels, resolution, resolution)
-    with EnergyWindow(meters.meters, meters.clock) as window:
+    with EnergyWindow(meters.meters, meters.clock, idle_w=meters.idle_w) as window:
         runtime_of(candidate, parts).trace(build_deployable(candidate, parts).eval(), shape)
     meters.close()
-    return time.perf_counter() - started_s, window.line("export").energy_j
+    return time.perf_counter() - started_s, window.line("export").billed_j

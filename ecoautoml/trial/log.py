@@ -29,7 +29,8 @@ class TrialLog:
     @contextmanager
     def line(self, name: str) -> Iterator[None]:
         """Bill everything inside to one line; the same name again adds to it, also on errors."""
-        window = EnergyWindow(self._meters.meters, self._meters.clock)
+        meters = self._meters
+        window = EnergyWindow(meters.meters, meters.clock, idle_w=meters.idle_w)
         try:
             with window:
                 yield
@@ -74,11 +75,13 @@ class TrialLog:
             return
         self._lines[line.line] = replace(
             before,
-            energy_j=(
-                None  # one unknown part makes the whole unknown
-                if before.energy_j is None or line.energy_j is None
-                else before.energy_j + line.energy_j
-            ),
+            energy_j=_sum(before.energy_j, line.energy_j),
             duration_s=before.duration_s + line.duration_s,
             provenance=weakest((before.provenance, line.provenance)),
+            net_j=_sum(before.net_j, line.net_j),
         )
+
+
+def _sum(one_j: float | None, other_j: float | None) -> float | None:
+    """Return the joules of both; one unknown part makes the whole unknown."""
+    return None if one_j is None or other_j is None else one_j + other_j

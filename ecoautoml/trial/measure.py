@@ -9,9 +9,9 @@ import numpy as np
 
 from ecoautoml.config.models import MeasureConfig
 from ecoautoml.data.tensors import ImageTensors
-from ecoautoml.energy.blocks import measure_blocks
-from ecoautoml.energy.compare import Load, measure_in_turn
 from ecoautoml.energy.lease import DeviceLease, lease_path
+from ecoautoml.energy.protocol.blocks import measure_blocks
+from ecoautoml.energy.protocol.compare import Load, measure_in_turn
 from ecoautoml.energy.select import MeterSet
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.measurement import InferenceMeasurement, Ranking

@@ -11,6 +11,7 @@ import torch
 
 from ecoautoml.config.constraints import Constraint
 from ecoautoml.data.tensors import ImageTensors
+from ecoautoml.energy.codecarbon_check import codecarbon_check
 from ecoautoml.energy.select import MeterSet
 from ecoautoml.errors import RuntimeExportError, TrialError
 from ecoautoml.models.build import build_network
@@ -84,7 +85,14 @@ def _steps(
         return log.result(TrialState.INFEASIBLE, reason=_which(violated))
     _tell(messenger, log, 0, costs)
 
-    _train(model, job, parts, messenger, log, validation, costs)
+    def train() -> None:
+        _train(model, job, parts, messenger, log, validation, costs)
+
+    if parts.config.measure.codecarbon:
+        _, theirs = codecarbon_check(train, tracking_mode="process")
+        log.known["codecarbon_j"] = theirs.energy_j
+    else:
+        train()
 
     with log.line("export"):
         traced.write(model, file)

@@ -17,8 +17,8 @@ JOULES_PER = {"j": 1.0, "wh": 3600.0, "kwh": 3.6e6}
 class WallMeter(EnergyMeter):
     """Reads the cumulative energy of a smart plug or power strip.
 
-    It sees the whole machine with power supply, fans and disks, and whatever else runs: use it on
-    a machine that does nothing else, with one worker.
+    It sees the whole machine with power supply, fans and disks, and whatever else runs: alone on
+    the machine, a search gets measured joules, else a share of them by CPU time.
 
     Args:
         url: Answers with JSON that holds the total.
@@ -27,6 +27,8 @@ class WallMeter(EnergyMeter):
         min_window_s: Shortest window that means something: 50 steps of the counter are good.
         timeout_s: Seconds to wait for an answer.
     """
+
+    is_machine_wide = True  # shared out by CPU time when several trials run, or anything else
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """What every registered meter promises, whatever it reads."""
 
+import itertools
 import os
 import sys
 import time
@@ -9,22 +10,38 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "energy"))
 
-from energy_fakes import Board, FakeNvml, FakePowercap, FakeProc
+from energy_fakes import Board, FakeNvml, FakePerf, FakePowercap, FakeProc
 
 from ecoautoml.energy import METERS, EnergyMeter
-from ecoautoml.energy.cpu_time import CpuTimeMeter
-from ecoautoml.energy.nvml import NvmlMeter
-from ecoautoml.energy.rapl import RaplMeter
-from ecoautoml.energy.replay import ReplayMeter
+from ecoautoml.energy.base import Scope
+from ecoautoml.energy.cpu.cpu_time import CpuTimeMeter
+from ecoautoml.energy.cpu.perf import PerfMeter
+from ecoautoml.energy.cpu.rapl import RaplMeter
+from ecoautoml.energy.gpu.nvml import NvmlMeter
+from ecoautoml.energy.traces.replay import ReplayMeter
 from ecoautoml.records.energy_reading import Provenance
+
+IDLE_W = 3.0
 
 
 class Bench:
-    """A meter, a way to make it count, and a way to make it lose its counter."""
+    """Meters of one device, a way to make it count, and a way to make it lose its counter."""
 
-    def __init__(self, meter, work, lose):
-        self.meter, self.work, self.lose = meter, work, lose
+    def __init__(self, open_meter, work, lose):
+        self.open_meter, self.work, self.lose = open_meter, work, lose
+        self.opened = []
+        self.meter = self.open(Scope.TREE)
         self.lost_pid = None
+
+    def open(self, scope):
+        self.opened.append(self.open_meter(scope))
+        return self.opened[-1]
+
+
+def busy(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
 
 
 def nvml_bench(tmp_path):
@@ -34,8 +51,11 @@ def nvml_bench(tmp_path):
         board.energy_mj += 1234
         time.sleep(0.001)
 
-    meter = NvmlMeter(["GPU-a"], FakeNvml(board))
-    return Bench(meter, work, lambda: setattr(board, "lost", "GPU is lost"))
+    return Bench(
+        lambda scope: NvmlMeter(["GPU-a"], FakeNvml(board), scope=scope),
+        work,
+        lambda: setattr(board, "lost", "GPU is lost"),
+    )
 
 
 def rapl_bench(tmp_path):
@@ -46,40 +66,53 @@ def rapl_bench(tmp_path):
     def work():
         zones.add("intel-rapl:0", 50_000)
         zones.add("intel-rapl:0:0", 5_000)
-        time.sleep(0.001)
+        busy(0.001)
 
     def lose():
         zones.refuse("intel-rapl:0")
         zones.refuse("intel-rapl:0:0")
 
-    return Bench(RaplMeter(zones.root, proc.root), work, lose)
+    return Bench(lambda scope: RaplMeter(zones.root, proc.root, scope=scope), work, lose)
+
+
+def perf_bench(tmp_path):
+    perf, proc = FakePerf(tmp_path / "power"), FakeProc(tmp_path / "proc")
+    perf.event("energy-pkg", 2)
+    perf.event("energy-ram", 3)
+
+    def work():
+        perf.add("energy-pkg", 0.05)
+        perf.add("energy-ram", 0.005)
+        busy(0.001)
+
+    def open_meter(scope):
+        return PerfMeter(perf.root, proc.root, scope=scope, open_counter=perf.open_counter)
+
+    return Bench(open_meter, work, lambda: setattr(perf, "lost", OSError(19, "No such device")))
 
 
 def cpu_time_bench(tmp_path):
-    def work():
-        end = time.process_time() + 0.002
-        while time.process_time() < end:
-            pass
-
-    bench = Bench(CpuTimeMeter(), work, lambda: None)
+    bench = Bench(lambda scope: CpuTimeMeter(scope=scope), lambda: busy(0.002), lambda: None)
     bench.lost_pid = 2**22 + 1  # above every process number there can be
     return bench
 
 
 def replay_bench(tmp_path):
     rows = [(0.1 * i, 2.0 * i) for i in range(30)] + [(0.1 * i, None) for i in range(30, 60)]
-    meter = ReplayMeter(rows)
+    bench = Bench(lambda scope: ReplayMeter(rows, scope=scope), lambda: None, lambda: None)
 
     def lose():
-        while meter.read()[0].energy_j is not None:
+        while bench.meter.read()[0].energy_j is not None:
             pass
 
-    return Bench(meter, lambda: None, lose)
+    bench.lose = lose
+    return bench
 
 
 BENCHES = {
     "nvml": nvml_bench,
     "rapl": rapl_bench,
+    "perf": perf_bench,
     "cpu_time": cpu_time_bench,
     "replay": replay_bench,
 }
@@ -90,7 +123,8 @@ def bench(request, tmp_path):
     assert request.param in BENCHES, f"write a bench for the meter {request.param}"
     bench = BENCHES[request.param](tmp_path)
     yield bench
-    bench.meter.close()
+    for meter in bench.opened:
+        meter.close()
 
 
 def test_it_is_what_the_registry_says(bench):
@@ -138,19 +172,64 @@ def test_the_difference_of_two_reads_is_at_least_zero_and_says_where_it_comes_fr
         assert reading.reason is None
 
 
-def test_two_windows_add_up_to_the_window_over_both(bench):
+def test_windows_add_up_to_the_window_over_all_gross_and_net(bench):
     reads = []
-    for _ in range(3):
+    for looks in range(6):
         reads.append(bench.meter.read())
+        for _ in range(looks):  # of different lengths
+            bench.work()
+    windows = [
+        bench.meter.readings_between(before, after) for before, after in itertools.pairwise(reads)
+    ]
+    for index, whole in enumerate(bench.meter.readings_between(reads[0], reads[-1])):
+        parts = [window[index] for window in windows]
+        idle_w = {whole.component: IDLE_W}
+        assert sum(part.energy_j for part in parts) == pytest.approx(whole.energy_j)
+        net_j = sum(part.net_j(idle_w) for part in parts)
+        assert net_j == pytest.approx(whole.net_j(idle_w), abs=1e-9)
+
+
+def test_a_window_in_which_nothing_happens_is_never_negative(bench):
+    before = bench.meter.read()
+    for _ in range(3):
+        for reading in bench.meter.readings_between(before, before):
+            assert reading.energy_j == 0
+        after = bench.meter.read()
+        for reading in bench.meter.readings_between(before, after):
+            assert reading.energy_j >= 0
+        before = after
+
+
+def test_the_idle_power_in_a_reading_is_a_part_of_the_devices(bench):
+    for scope in Scope:
+        meter = bench.open(scope)
+        before = meter.read()
         bench.work()
-    first, middle, last = reads
-    for parts in zip(
-        bench.meter.readings_between(first, middle),
-        bench.meter.readings_between(middle, last),
-        bench.meter.readings_between(first, last),
-        strict=True,
-    ):
-        assert parts[0].energy_j + parts[1].energy_j == pytest.approx(parts[2].energy_j)
+        for reading in meter.readings_between(before, meter.read()):
+            assert 0.0 <= reading.idle_share <= 1.0
+
+
+def test_a_process_and_its_tree_have_no_more_than_the_device(bench):
+    device, tree, process = (
+        bench.open(scope) for scope in (Scope.DEVICE, Scope.TREE, Scope.PROCESS)
+    )
+    before = [meter.read() for meter in (device, tree, process)]
+    for _ in range(5):
+        bench.work()
+    after = [meter.read() for meter in (process, tree, device)][::-1]
+    whole, ours, own = (
+        meter.readings_between(start, end)
+        for meter, start, end in zip((device, tree, process), before, after, strict=True)
+    )
+    for one, two, three in zip(whole, ours, own, strict=True):
+        assert one.energy_j >= two.energy_j - 1e-9
+        assert two.energy_j >= three.energy_j - 1e-9
+
+
+def test_idle_watts_that_a_meter_states_are_those_of_its_components(bench):
+    components = {reading.component for reading in bench.meter.read()}
+    assert set(bench.meter.idle_w) <= components
+    assert all(watts >= 0 for watts in bench.meter.idle_w.values())
 
 
 def test_a_lost_counter_is_unknown_with_a_reason_and_never_zero(bench):

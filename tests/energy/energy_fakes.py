@@ -1,12 +1,30 @@
-"""Stand-ins for what meters read: a sysfs tree, process files, a vendor library, a clock."""
+"""Stand-ins for what meters read: sysfs trees, process files, a vendor library, a clock."""
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
+
+from nvml_fakes import Board, FakeNvml, NVMLError
 
 from ecoautoml.energy.clock import Clock
 
+__all__ = [
+    "Board",
+    "FakeNvml",
+    "FakePerf",
+    "FakePowercap",
+    "FakeProc",
+    "HandClock",
+    "NVMLError",
+]
+
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def write_whole(path, text):
+    """Write a file so that whoever reads it meanwhile sees the old text or the new one."""
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.write_text(text)
+    unfinished.replace(path)
 
 
 class HandClock(Clock):
@@ -36,17 +54,66 @@ class FakePowercap:
         self.set(folder, energy_uj)
 
     def set(self, folder, energy_uj):
-        (self.root / folder / "energy_uj").write_text(f"{energy_uj}\n")
+        write_whole(self.root / folder / "energy_uj", f"{energy_uj}\n")
 
     def add(self, folder, energy_uj):
         path = self.root / folder / "energy_uj"
-        path.write_text(f"{int(path.read_text()) + energy_uj}\n")
+        write_whole(path, f"{int(path.read_text()) + energy_uj}\n")
 
     def refuse(self, folder):
         """Make the counter unreadable, for an administrator too: a folder cannot be read."""
         path = self.root / folder / "energy_uj"
         path.unlink()
         path.mkdir()
+
+
+class FakePerf:
+    """A tree like /sys/bus/event_source/devices/power, and the counters behind it."""
+
+    UNIT_J = 2.0**-32
+
+    def __init__(self, root: Path, cpumask="0"):
+        self.root = root
+        (root / "events").mkdir(parents=True)
+        (root / "type").write_text("23\n")
+        (root / "cpumask").write_text(f"{cpumask}\n")
+        self.codes, self.counts, self.opened = {}, {}, []
+        self.refused = self.lost = None
+
+    def event(self, name, code, unit="Joules"):
+        self.codes[name] = code
+        (self.root / "events" / name).write_text(f"event=0x{code:02x}\n")
+        (self.root / "events" / f"{name}.scale").write_text("2.3283064365386962890625e-10\n")
+        (self.root / "events" / f"{name}.unit").write_text(f"{unit}\n")
+
+    def add(self, name, energy_j, cpu=0):
+        key = (self.codes[name], cpu)
+        self.counts[key] = self.counts.get(key, 0) + round(energy_j / self.UNIT_J)
+
+    def open_counter(self, pmu, config, cpu):
+        if self.refused is not None:
+            raise self.refused
+        assert pmu == 23
+        counter = FakePerfCounter(self, (config, cpu))
+        self.opened.append(counter)
+        return counter
+
+
+class FakePerfCounter:
+    """One open event of the fake tree."""
+
+    def __init__(self, perf, key):
+        self.perf, self.key, self.is_closed = perf, key, False
+
+    def read(self):
+        assert not self.is_closed
+        if self.perf.lost is not None:
+            raise self.perf.lost
+        return self.perf.counts.get(self.key, 0)
+
+    def close(self):
+        assert not self.is_closed
+        self.is_closed = True
 
 
 class FakeProc:
@@ -60,86 +127,21 @@ class FakeProc:
     def machine(self, busy_s):
         user = round(busy_s * TICKS_PER_S)
         # user nice system idle iowait irq softirq steal guest guest_nice
-        (self.root / "stat").write_text(f"cpu  {user} 0 0 99999 88888 0 0 77777 66 0\ncpu0 0\n")
+        write_whole(self.root / "stat", f"cpu  {user} 0 0 99999 88888 0 0 77777 66 0\ncpu0 0\n")
+
+    def sgx(self):
+        (self.root / "cpuinfo").write_text("processor : 0\nflags\t\t: fpu vme sgx avx2\n")
+
+    def paranoid(self, level):
+        (self.root / "sys/kernel").mkdir(parents=True)
+        (self.root / "sys/kernel/perf_event_paranoid").write_text(f"{level}\n")
 
     def process(self, pid, parent=1, own_s=0.0, children_s=0.0, started=5):
         fields = ["S", str(parent), *["0"] * 9, str(round(own_s * TICKS_PER_S)), "0"]
         fields += [str(round(children_s * TICKS_PER_S)), "0", *["0"] * 4, str(started), "0"]
         (self.root / str(pid)).mkdir(exist_ok=True)
-        (self.root / str(pid) / "stat").write_text(f"{pid} (a (b) c) {' '.join(fields)}\n")
+        write_whole(self.root / str(pid) / "stat", f"{pid} (a (b) c) {' '.join(fields)}\n")
 
     def end(self, pid):
         (self.root / str(pid) / "stat").unlink()
         (self.root / str(pid)).rmdir()
-
-
-class NVMLError(Exception):
-    """What the vendor library raises."""
-
-
-class FakeNvml:
-    """The vendor's library, with boards made for a test."""
-
-    NVMLError = NVMLError
-    NVML_GPU_VIRTUALIZATION_MODE_VGPU = 2
-
-    def __init__(self, *boards, has_driver=True):
-        self.boards = list(boards)
-        self.has_driver = has_driver
-        self.open_count = 0
-
-    def nvmlInit(self):
-        if not self.has_driver:
-            raise NVMLError("NVML Shared Library Not Found")
-        self.open_count += 1
-
-    def nvmlShutdown(self):
-        if self.open_count == 0:
-            raise NVMLError("Uninitialized")
-        self.open_count -= 1
-
-    def nvmlDeviceGetCount(self):
-        return len(self.boards)
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        return self.boards[index]
-
-    def nvmlDeviceGetHandleByUUID(self, uuid):
-        for board in self.boards:
-            if board.uuid == uuid:
-                return board
-        raise NVMLError("Not Found")
-
-    def nvmlDeviceGetUUID(self, board):
-        return board.uuid
-
-    def nvmlDeviceGetName(self, board):
-        return board.model
-
-    def nvmlDeviceGetPciInfo(self, board):
-        return SimpleNamespace(busId=board.bus)
-
-    def nvmlDeviceGetVirtualizationMode(self, board):
-        return 2 if board.is_virtual else 0
-
-    def nvmlDeviceGetMigMode(self, board):
-        if board.mig is None:
-            raise NVMLError("Not Supported")
-        return [board.mig, board.mig]
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, board):
-        if board.lost is not None:
-            raise NVMLError(board.lost)
-        return board.energy_mj
-
-    def nvmlDeviceGetComputeRunningProcesses(self, board):
-        return [SimpleNamespace(pid=pid) for pid in board.pids]
-
-
-class Board:
-    """One board of the fake library."""
-
-    def __init__(self, uuid, model="NVIDIA H200", bus="00000000:01:00.0", energy_mj=5_000_000):
-        self.uuid, self.model, self.bus, self.energy_mj = uuid, model, bus, energy_mj
-        self.is_virtual, self.mig, self.lost = False, None, None
-        self.pids = [os.getpid()]

@@ -7,8 +7,10 @@ from energy_fakes import HandClock
 
 from ecoautoml.energy.base import Availability, CounterReading, EnergyMeter, difference, paired
 from ecoautoml.energy.clock import MonotonicClock
-from ecoautoml.energy.compare import MAX_ROUNDS, MIN_ROUNDS, Load, measure_in_turn
-from ecoautoml.energy.cpu_time import CpuTimeMeter
+from ecoautoml.energy.cpu.cpu_time import CpuTimeMeter
+from ecoautoml.energy.protocol.block import Block
+from ecoautoml.energy.protocol.blocks import THROTTLED
+from ecoautoml.energy.protocol.compare import MAX_ROUNDS, MIN_ROUNDS, Load, compare, measure_in_turn
 from ecoautoml.records.energy_reading import Provenance
 
 
@@ -137,6 +139,30 @@ def test_unknown_joules_give_no_verdict():
     assert contest.comparisons[0].verdict is None
     assert contest.measurements["a"].energy_j is None
     assert contest.measurements["a"].latency_ms == pytest.approx(20.0)
+
+
+def rounds(n, energy_j, *flags):
+    return [
+        Block(
+            energy_j=energy_j * (1 + 0.001 * (i % 3)),
+            provenance=Provenance.MEASURED,
+            source="counter",
+            call_s=(0.01,),
+            flags=flags,
+        )
+        for i in range(n)
+    ]
+
+
+def test_rounds_in_which_a_board_was_slowed_down_do_not_decide():
+    """Blocks whose throttle reasons differ are no pair: the protocol of the ml-energy blog."""
+    hot = rounds(2, 30.0, THROTTLED)
+    enough = compare("a", rounds(8, 9.0) + hot, "b", rounds(10, 10.0))
+    assert enough.n == 8
+    assert enough.ratio == pytest.approx(0.9, rel=0.001)
+    assert enough.verdict == "A"
+    few = compare("a", rounds(7, 9.0) + hot, "b", rounds(9, 10.0))
+    assert few.n == 9
 
 
 def test_two_loads_of_one_name_are_refused():

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import pytest
 from energy_fakes import FakePowercap, FakeProc, HandClock
 
-from ecoautoml.energy.rapl import RaplMeter
+from ecoautoml.energy.base import Scope
+from ecoautoml.energy.cpu.rapl import RaplMeter
 from ecoautoml.records.energy_reading import Provenance
 
 PID = 4242
@@ -20,17 +21,24 @@ class Machine:
     def __init__(self, tmp_path):
         self.zones = FakePowercap(tmp_path / "powercap")
         self.proc = FakeProc(tmp_path / "proc")
-        self.proc.process(PID, own_s=10.0)
+        self.our_s, self.busy_s = 10.0, 1000.0
+        self.proc.process(PID, own_s=self.our_s)
+        self.dev = tmp_path / "dev"
         self.clock = HandClock()
 
-    def meter(self, sleep=lambda seconds: None):
-        return RaplMeter(self.zones.root, self.proc.root, self.clock, sleep=sleep)
+    def meter(self, sleep=lambda seconds: None, scope=Scope.TREE):
+        return RaplMeter(
+            self.zones.root, self.proc.root, self.clock, sleep=sleep, scope=scope, dev=self.dev
+        )
 
     def work(self, seconds, our_s=None, busy_s=None):
+        """Let our process be busy for all of a time, or for part of it and beside others."""
+        our_s = seconds if our_s is None else our_s
         self.clock.time_s += seconds
-        self.our_s = seconds if our_s is None else our_s
-        self.proc.process(PID, own_s=10.0 + self.our_s)
-        self.proc.machine(1000.0 + (self.our_s if busy_s is None else busy_s))
+        self.our_s += our_s
+        self.busy_s += our_s if busy_s is None else busy_s
+        self.proc.process(PID, own_s=self.our_s)
+        self.proc.machine(self.busy_s)
 
 
 @pytest.fixture
@@ -94,7 +102,11 @@ def test_an_unreadable_duplicate_gives_way_to_the_readable_one(machine):
     machine.zones.zone("intel-rapl:0", "package-0", 1_000_000)
     machine.zones.zone("intel-rapl-mmio:0", "package-0", 77_000_000)
     machine.zones.refuse("intel-rapl-mmio:0")
-    assert machine.meter().read(PID)[0].energy_j == pytest.approx(1.0)
+    meter = machine.meter()
+    before = meter.read(PID)
+    machine.work(1.0)
+    machine.zones.add("intel-rapl:0", 4_000_000)
+    assert between(meter, before)["cpu"].energy_j == pytest.approx(4.0)
 
 
 def test_mirrored_dies_count_once(machine):
@@ -173,7 +185,7 @@ def test_a_window_that_may_hold_two_wraps_is_unknown_and_the_next_one_is_known(m
 def test_a_window_longer_than_several_wraps_is_known_because_a_guard_reads_meanwhile(machine):
     """An epoch may outlast a counter (AMD's 32 bits: 9 min at 240 W, github.com/amd/amd_energy)."""
     machine.zones.zone("intel-rapl:0", "package-0", 0, range_uj=1_000_000, limit_w=1)
-    meter = RaplMeter(machine.zones.root, machine.proc.root)  # on the real clock
+    meter = RaplMeter(machine.zones.root, machine.proc.root, scope=Scope.DEVICE)  # real clock
     assert meter.longest_gap_s == pytest.approx(0.8)
     before = meter.read(PID)
     for total_uj in range(250_000, 3_000_001, 250_000):  # 3 J in 3 s: three times around
@@ -251,7 +263,7 @@ def test_a_machine_without_counters_says_so(tmp_path):
     ("busy_s", "energy_j", "provenance"),
     [
         (2.0, 50.0, Provenance.MEASURED),
-        (2.05, 50.0, Provenance.MEASURED),
+        (2.05, 50.0 * 2.0 / 2.05, Provenance.MEASURED),
         (8.0, 12.5, Provenance.ATTRIBUTED),
     ],
 )
@@ -275,3 +287,79 @@ def test_the_share_of_a_process_that_is_gone_is_unknown(machine):
     reading = between(meter, before)["cpu"]
     assert reading.energy_j is None
     assert "has ended" in reading.reason
+
+
+def test_the_whole_device_is_what_the_counters_say_whoever_is_busy(machine):
+    machine.zones.zone("intel-rapl:0", "package-0", 5_000_000)
+    meter = machine.meter(scope=Scope.DEVICE)
+    before = meter.read(PID)
+    machine.work(2.0, our_s=0.0, busy_s=3.0)
+    machine.zones.add("intel-rapl:0", 50_000_000)
+    reading = between(meter, before)["cpu"]
+    assert reading.energy_j == pytest.approx(50.0)
+    assert reading.idle_share == 1.0
+    assert reading.provenance is Provenance.MEASURED
+
+
+def test_a_counter_that_stands_still_while_the_processor_works_is_unknown_not_zero(machine):
+    """Registers are updated about every millisecond: README of github.com/amd/amd_energy."""
+    machine.zones.zone("intel-rapl:0", "package-0", 5_000_000)
+    meter = machine.meter()
+    before = meter.read(PID)
+    machine.work(0.5)
+    stuck = between(meter, before)["cpu"]
+    assert stuck.energy_j is None
+    assert "stands still" in stuck.reason
+    machine.zones.add("intel-rapl:0", 5_000_000)
+    machine.work(1.0)
+    assert "stood still" in between(meter, before)["cpu"].reason
+    again = meter.read(PID)
+    machine.work(2.0)
+    machine.zones.add("intel-rapl:0", 7_000_000)
+    assert between(meter, again)["cpu"].energy_j == pytest.approx(7.0)
+
+
+def test_an_idle_counter_that_stands_still_is_believed(machine):
+    machine.zones.zone("intel-rapl:0", "package-0", 5_000_000)
+    meter = machine.meter()
+    before = meter.read(PID)
+    machine.work(30.0, our_s=0.0)
+    assert between(meter, before)["cpu"].energy_j == 0.0
+
+
+def test_joules_no_processor_can_draw_are_unknown(machine):
+    machine.zones.zone("intel-rapl:0", "package-0", 5_000_000, limit_w=100)
+    meter = machine.meter()
+    before = meter.read(PID)
+    machine.work(1.0)
+    machine.zones.add("intel-rapl:0", 400_000_000)
+    reading = between(meter, before)["cpu"]
+    assert reading.energy_j is None
+    assert "jumped by 400 J" in reading.reason
+
+
+def test_memory_that_has_never_counted_is_no_component(machine):
+    """Some processors show a dram zone without a counter behind it: it stays at 0."""
+    machine.zones.zone("intel-rapl:0", "package-0", 5_000_000)
+    machine.zones.zone("intel-rapl:0:0", "dram", 0)
+    assert [reading.component for reading in machine.meter().read(PID)] == ["cpu"]
+
+
+@pytest.mark.parametrize("sign", ["cpuinfo", "device"])
+def test_filtered_counters_are_flagged_with_their_uncertainty(machine, sign):
+    """SGX switches on filtering, off by up to 50 %: green-coding.io/case-studies/rapl-and-sgx."""
+    machine.zones.zone("intel-rapl:0", "package-0", 5_000_000)
+    plain = machine.meter()
+    if sign == "cpuinfo":
+        machine.proc.sgx()
+    else:
+        machine.dev.mkdir()
+        (machine.dev / "sgx_enclave").touch()
+    filtered = machine.meter()
+    before = {meter: meter.read(PID) for meter in (plain, filtered)}
+    machine.work(1.0)
+    machine.zones.add("intel-rapl:0", 5_000_000)
+    assert between(plain, before[plain])["cpu"].relative_uncertainty is None
+    assert between(filtered, before[filtered])["cpu"].relative_uncertainty == 0.5
+    assert "SGX" in filtered.is_available().detail
+    assert "SGX" not in plain.is_available().detail

@@ -1,9 +1,11 @@
 """A trace as meter and clock."""
 
 import pytest
+from energy_fakes import HandClock
 
-from ecoautoml.energy.blocks import measure_blocks
-from ecoautoml.energy.replay import ReplayMeter
+from ecoautoml.energy.protocol.blocks import measure_blocks
+from ecoautoml.energy.traces.replay import ReplayMeter
+from ecoautoml.energy.traces.trace import Trace
 from ecoautoml.energy.window import EnergyWindow
 from ecoautoml.errors import ConfigError
 from ecoautoml.records.energy_reading import Provenance
@@ -76,6 +78,9 @@ def test_without_a_word_it_is_an_estimate():
         ("time_s,energy_j\n0,1\n1,x\n", "line 3"),
         ("time_s,energy_j\n0,1\n1\n", "line 3"),
         ("# provenance: guessed\ntime_s,energy_j\n0,1\n1,2\n", "measured, attributed, estimated"),
+        ("# wrap_j: often\ntime_s,energy_j\n0,1\n1,2\n", "wrap_j 'often'"),
+        ("# tick_s: 0\ntime_s,energy_j\n0,1\n1,2\n", "tick_s '0'"),
+        ("# idle_w: -3\ntime_s,energy_j\n0,1\n1,2\n", "idle_w '-3'"),
     ],
 )
 def test_a_wrong_trace_is_refused_with_its_name(tmp_path, text, message):
@@ -85,6 +90,78 @@ def test_a_wrong_trace_is_refused_with_its_name(tmp_path, text, message):
     assert "wrong.csv" in str(caught.value)
 
 
+def test_a_file_states_idle_watts_and_tick(tmp_path):
+    meter = ReplayMeter(
+        write(
+            tmp_path / "board.csv",
+            "# component: gpu:0\n# idle_w: 75\n# tick_s: 0.1\ntime_s,energy_j\n0,0\n10,3000\n",
+        )
+    )
+    assert meter.idle_w == {"gpu:0": 75.0}
+    assert meter.tick_s == 0.1
+    (reading,) = meter.readings_between(meter.read(), meter.read())
+    assert reading.idle_share == 1.0
+    assert reading.net_j(meter.idle_w) == pytest.approx(3000.0 - 750.0)
+
+
+def test_a_trace_states_nothing_by_itself():
+    meter = ReplayMeter(ROWS)
+    assert (meter.idle_w, meter.tick_s, meter.min_window_s) == ({}, None, 0.1)
+    assert ReplayMeter(Trace(rows=tuple(ROWS), idle_w=0.0)).idle_w == {"cpu": 0.0}
+
+
+def test_a_raw_counter_is_unwrapped_and_its_laps_go_on(tmp_path):
+    text = "# wrap_j: 100\n# max_w: 50\ntime_s,energy_j\n0,90\n1,98\n2,6\n"
+    meter = ReplayMeter(write(tmp_path / "raw.csv", text))
+    joules = [meter.read()[0].energy_j for _ in range(6)]
+    assert joules == pytest.approx([90.0, 98.0, 106.0, 114.0, 122.0, 130.0])
+
+
 def test_a_missing_trace_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         ReplayMeter(tmp_path / "none.csv")
+
+
+# --- by time --------------------------------------------------------------------------------------
+
+
+def test_played_by_time_it_tells_what_the_counter_stood_at_and_goes_on_after_its_end():
+    clock = HandClock()
+    clock.time_s = 0.0
+    meter = ReplayMeter([(5.0, 100.0), (6.0, 104.0), (7.0, 112.0)], clock=clock)
+
+    def at(time_s):
+        clock.time_s = time_s
+        return meter.read()[0].energy_j
+
+    # a lap takes 3 s and 18 J: one mean step lies between its last row and the next lap's first
+    assert [at(0.0), at(0.5), at(1.0), at(1.75)] == [100.0, 102.0, 104.0, 110.0]
+    assert at(2.5) == pytest.approx(115.0)
+    assert at(3.0) == pytest.approx(118.0)
+    assert at(300.5) == pytest.approx(1800.0 + 102.0)
+
+
+def test_every_process_sees_the_same_counter_by_time():
+    clock = HandClock()
+    rows = [(0.0, 0.0), (1.0, 10.0), (2.0, 30.0)]
+    one, other = ReplayMeter(rows, clock=clock), ReplayMeter(rows, clock=clock)
+    for time_s in (100.0, 100.4, 107.3):
+        clock.time_s = time_s
+        one.read()
+        assert one.read() == other.read()  # however often either was asked
+
+
+def test_a_gap_in_a_trace_played_by_time_is_unknown_while_it_lasts():
+    clock = HandClock()
+    meter = ReplayMeter([(0.0, 0.0), (1.0, 1.0), (2.0, None), (3.0, 3.0)], clock=clock)
+    known = {}
+    for time_s in (0.5, 1.5, 2.5, 3.5):
+        clock.time_s = time_s
+        known[time_s] = meter.read()[0].energy_j
+    assert known == {0.5: 0.5, 1.5: None, 2.5: None, 3.5: pytest.approx(3.5)}
+
+
+def test_a_trace_whose_clock_goes_back_cannot_be_played_by_time():
+    trace = Trace(rows=((0.0, 0.0), (1.0, 1.0), (0.5, 2.0)), is_raw=True)
+    with pytest.raises(ConfigError, match="cannot be played by time"):
+        ReplayMeter(trace, clock=HandClock())

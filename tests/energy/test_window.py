@@ -3,9 +3,9 @@
 import pytest
 from energy_fakes import Board, FakeNvml, HandClock
 
-from ecoautoml.energy.cpu_time import CpuTimeMeter
-from ecoautoml.energy.nvml import NvmlMeter
-from ecoautoml.energy.replay import ReplayMeter
+from ecoautoml.energy.cpu.cpu_time import CpuTimeMeter
+from ecoautoml.energy.gpu.nvml import NvmlMeter
+from ecoautoml.energy.traces.replay import ReplayMeter
 from ecoautoml.energy.window import EnergyWindow
 from ecoautoml.records.energy_reading import Provenance
 

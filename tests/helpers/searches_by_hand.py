@@ -5,7 +5,8 @@ from dataclasses import replace
 from pydantic import TypeAdapter
 
 from ecoautoml.config import load_config
-from ecoautoml.config.models import AutoMeter, SamplerConfig
+from ecoautoml.config.models import CpuTimeMeterConfig, SamplerConfig
+from ecoautoml.energy.select import open_meters
 from ecoautoml.records.energy_reading import EnergyLine, Provenance
 from ecoautoml.records.progress import EnergyMark, Progress
 from ecoautoml.records.trial_result import TrialResult, TrialState
@@ -14,6 +15,7 @@ from ecoautoml.strategies.pruners import NoPruner
 from ecoautoml.study.budget import Spent
 from ecoautoml.study.ledger import Ledger
 from ecoautoml.study.loop import SearchLoop
+from ecoautoml.study.metering import Metering
 from ecoautoml.study.session import Session
 
 TWO = ("validation_accuracy", "inference_energy_j")
@@ -124,11 +126,17 @@ class BreaksOff(tuple):
             yield parameter
 
 
+def cpu_time_metering():
+    """Return a metering that needs no counter and no waiting."""
+    meter = CpuTimeMeterConfig(kind="cpu_time")
+    return Metering(lambda scope: open_meters(meter, "cpu", scope=scope))
+
+
 class KnownSession(Session):
     """A session whose overhead is known to the joule: real seconds would be another each time."""
 
     def __init__(self, ledger, *lines):
-        super().__init__(ledger, AutoMeter(kind="auto"), lambda: lines)
+        super().__init__(ledger, cpu_time_metering(), lambda: lines)
 
     def overhead(self):
         return tuple(self._workers())

@@ -1,22 +1,27 @@
 """Measuring by hand: blocks of code, commands, models, comparisons."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import run
+from processes import command, environment, run, start
 from torch import nn
 
 from ecoautoml import measure
+from ecoautoml.cli.measure_words import verdict_words
 from ecoautoml.config.models import ReplayMeterConfig
 from ecoautoml.data.photographs import photograph_crops
-from ecoautoml.errors import ConfigError, EcoAutoMLError
+from ecoautoml.energy.lease import DeviceLease
+from ecoautoml.errors import ConfigError, EcoAutoMLError, MeterError
 from ecoautoml.measuring import compare_models, measure_command, measure_model
 from ecoautoml.records.energy_reading import Provenance
+from ecoautoml.records.measurement import Comparison
 
 SPIN = "import time\nend = time.process_time() + {s}\nwhile time.process_time() < end: pass"
 
@@ -110,6 +115,29 @@ def test_the_command_line_passes_on_output_and_exit_code():
     assert "from inside" in as_json.stderr
 
 
+def test_a_command_is_billed_by_the_meter_asked_for(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("time_s,energy_j\n" + "".join(f"{i},{5 * i}\n" for i in range(50)))
+    chosen = ("--meter", "replay", "--option", f"path={trace}")
+    done = run("measure", "run", "--json", *chosen, "--", sys.executable, "-c", "pass")
+    assert done.returncode == 0, done.stderr
+    tree = json.loads(done.stdout)
+    assert tree["source"] == "replay:trace.csv"
+    assert tree["energy_j"] % 5 == 0
+    assert tree["readings"][0]["energy_j"] == tree["energy_j"]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_command_and_its_bill_is_written(kind):
+    sleeper = "import time; print('begun', flush=True); time.sleep(60)"
+    process = start("measure", "run", "--target", "cpu", "--", sys.executable, "-c", sleeper)
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(kind)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + kind
+    assert "J in " in output.splitlines()[-1]
+
+
 # --- models ---------------------------------------------------------------------------------------
 
 
@@ -137,8 +165,29 @@ def test_a_file_made_for_another_batch_size_says_what_to_do(onnx_file):
 def test_a_model_of_timm_is_measured_by_its_name():
     (one,) = measure_model("timm:test_efficientnet", target="cpu", precision=0.3)
     assert one.energy_j > 0
-    with pytest.raises(EcoAutoMLError, match="timm has no model nosuchnet"):
-        measure_model("timm:nosuchnet", target="cpu")
+    with pytest.raises(EcoAutoMLError, match=r"timm has no model resnet81; .* timm:resnet\d+\?"):
+        measure_model("timm:resnet81", target="cpu")
+    with pytest.raises(EcoAutoMLError, match="nothing is downloaded here"):
+        measure_model("timm:hf-hub:somebody/something", target="cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["timm:test_efficientnet", "--target", "tpu"], "there is no target 'tpu'"),
+        (["run", "--target", "cuda:x", "--", "true"], "there is no target 'cuda:x'"),
+        (["timm:test_efficientnet", "--precision", "2"], "--precision"),
+        (["resnet18"], "for timm's model say timm:resnet18"),
+        (["timm:test_efficientnet", "--meter", "cpu_time", "--option", "active_w=-1"], "active_w"),
+        (["timm:test_efficientnet", "--meter", "nothing"], "no meter is called 'nothing'"),
+        (["run", "--meter", "cpu_time", "--option", "watts=3", "--", "true"], "watts"),
+    ],
+)
+def test_a_wrong_option_is_refused_and_named(arguments, message):
+    done = run("measure", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["nowhere.onnx", "text.txt", "empty"])
@@ -173,19 +222,50 @@ def test_images_of_a_folder_are_used_and_a_broken_one_is_named(onnx_file, tmp_pa
 def test_the_command_line_prints_units_or_json(onnx_file):
     text = run("measure", onnx_file(batch=None), "--batch", "1,4", "--precision", "0.3")
     assert text.returncode == 0, text.stderr
-    first, second = text.stdout.splitlines()
-    assert first.startswith("batch 1: ")
-    assert second.startswith("batch 4: ")
-    assert "J per image (95 %: " in first
-    assert " ms per call (p95 " in first
+    first, second, about = text.stdout.splitlines()[:3]
+    assert first.startswith("batch 1   ")
+    assert second.startswith("batch 4   ")
+    assert "J per image ± " in first
+    assert "s per call (p95 " in first
+    assert about.startswith("Energy is ")
     as_json = run("measure", "model", onnx_file(), "--precision", "0.3", "--json")
     tree = json.loads(as_json.stdout)
     assert tree["interval_j"][0] < tree["inference_energy_j"] < tree["interval_j"][1]
-    assert tree["throughput_images_per_s"] == pytest.approx(1e3 / tree["latency_ms"])
+    assert tree["throughput_images_per_s"] == pytest.approx(1e3 / tree["latency_ms"], rel=0.5)
     assert {"provenance", "source", "latency_ms", "latency_p95_ms", "n_blocks"} <= set(tree)
     wrong = run("measure", onnx_file(), "--batch", "0")
     assert wrong.returncode == 2
     assert "--batch 0: give whole numbers from 1" in wrong.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_one_sentence():
+    with pytest.raises(ConfigError, match="nothing can be measured on cuda:0 here: "):
+        measure_model("timm:test_efficientnet", target="cuda")
+
+
+def test_ctrl_c_while_a_model_is_measured_is_one_sentence(onnx_file, tmp_path):
+    process = subprocess.Popen(
+        command("measure", onnx_file(9), "--precision", "0.001"),
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment(), "TMPDIR": str(tmp_path)},  # where the lease lies
+    )
+    while not _is_leased(tmp_path / "ecoautoml-cpu.lock"):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "Interrupted: nothing was measured to the end.\n"
+
+
+def _is_leased(path):
+    try:
+        with DeviceLease(path, timeout_s=0.0):
+            return False
+    except MeterError:
+        return True
 
 
 # --- comparisons ----------------------------------------------------------------------------------
@@ -208,16 +288,48 @@ def test_a_model_against_itself_is_a_tie(onnx_file):
 def test_the_command_line_gives_a_verdict(onnx_file):
     text = run("measure", "compare", onnx_file(9), onnx_file(1), "--precision", "0.1")
     assert text.returncode == 0, text.stderr
-    assert "B needs less: A needs " in text.stdout
+    verdict = text.stdout.splitlines()[-1]
+    assert verdict.startswith("B needs less: ")
+    assert " % less energy per image than A (99 % interval " in verdict
     as_json = run("measure", "compare", onnx_file(1), onnx_file(9), "--precision", "0.1", "--json")
     tree = json.loads(as_json.stdout)
     assert tree["verdict"] == "A"
     assert tree["interval"][0] < tree["ratio"] < tree["interval"][1] < 1
 
 
-def test_a_gpu_and_an_onnx_file_do_not_compare(onnx_file):
-    with pytest.raises(ConfigError, match="do not run on the same device"):
+def test_an_onnx_file_is_not_silently_measured_elsewhere(onnx_file):
+    with pytest.raises(ConfigError, match="runs on the CPU here, not on cuda; say --target cpu"):
+        measure_model(onnx_file(), target="cuda")
+    with pytest.raises(ConfigError, match="runs on the CPU here"):
         compare_models(onnx_file(), "timm:test_efficientnet", target="cuda")
+
+
+def test_words_of_a_verdict_say_who_and_how_much_less():
+    def words(ratio, low, high, verdict):
+        return verdict_words(
+            Comparison(
+                a="A",
+                b="B",
+                ratio=ratio,
+                ratio_low=low,
+                ratio_high=high,
+                verdict=verdict,
+                n=8,
+                confidence=0.99,
+            )
+        )
+
+    assert words(0.8, 0.75, 0.9, "A") == (
+        "A needs less: 20.0 % less energy per image than B "
+        "(99 % interval 10.0 to 25.0 %, 8 rounds in turn)."
+    )
+    assert words(2.0, 1.6, 2.5, "B") == (
+        "B needs less: 50.0 % less energy per image than A "
+        "(99 % interval 37.5 to 60.0 %, 8 rounds in turn)."
+    )
+    assert words(1.01, 0.98, 1.04, "tie").startswith("Tie: A needs +1.0 % energy")
+    assert "-2.0 to +4.0 %" in words(1.01, 0.98, 1.04, "tie")
+    assert words(None, None, None, None).startswith("No verdict")
 
 
 # --- photographs ----------------------------------------------------------------------------------

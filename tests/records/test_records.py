@@ -11,6 +11,8 @@ from ecoautoml.records.energy_reading import (
     EnergyReading,
     Provenance,
     bill,
+    joined,
+    total_billed_j,
     total_energy_j,
     weakest,
 )
@@ -86,6 +88,7 @@ def full_result():
         probe=Probe(params=6, macs=70, size_bytes=80, inference=unknown),
         inference=inference,
         final=dataclasses.replace(inference, n_blocks=8),
+        ties_with=(1, 4),
         other_batches=(dataclasses.replace(inference, batch_size=32), unknown),
         energy=(line, dataclasses.replace(line, energy_j=None, provenance=None)),
         curve=(point, dataclasses.replace(point, epoch=2)),
@@ -93,6 +96,7 @@ def full_result():
         epochs=2,
         reused_from=1,
         would_have_stopped=1,
+        codecarbon_j=0.7,
     )
 
 
@@ -127,6 +131,42 @@ def test_a_line_with_an_unknown_part_is_unknown(known):
 
 def test_a_line_without_parts_is_unknown_rather_than_free():
     assert bill("probe", []).energy_j is None
+
+
+def test_net_joules_are_those_above_the_idle_power_that_is_in_them():
+    whole = reading(50.0, duration_s=2.0)
+    assert whole.net_j({"cpu": 10.0}) == pytest.approx(30.0)
+    shared = dataclasses.replace(whole, idle_share=0.25)
+    assert shared.net_j({"cpu": 10.0}) == pytest.approx(45.0)
+    modelled = dataclasses.replace(whole, idle_share=0.0)
+    assert modelled.net_j({}) == modelled.net_j({"cpu": 10.0}) == 50.0
+
+
+def test_net_joules_are_unknown_without_the_joules_or_the_idle_watts():
+    assert reading(50.0).net_j({"gpu:a": 10.0}) is None
+    assert reading(None).net_j({"cpu": 10.0}) is None
+    parts = [reading(50.0), dataclasses.replace(reading(7.0), component="dram")]
+    assert bill("training", parts, {"cpu": 10.0}).net_j is None
+    known = bill("training", parts, {"cpu": 10.0, "dram": 1.0})
+    assert known.energy_j == 57.0
+    assert known.net_j == pytest.approx(57.0 - 11.0 * parts[0].duration_s)
+
+
+def test_on_a_bill_stand_net_joules_where_they_are_known():
+    gross = bill("training", [reading(50.0, duration_s=2.0)])
+    net = bill("training", [reading(50.0, duration_s=2.0)], {"cpu": 10.0})
+    assert (gross.billed_j, net.billed_j) == (50.0, pytest.approx(30.0))
+    assert total_billed_j([gross, net, bill("probe", [])]) == pytest.approx(80.0)
+    assert total_billed_j([bill("probe", [])]) is None
+
+
+def test_windows_one_after_the_other_are_joined():
+    first = bill("training", [reading(50.0)], {"cpu": 10.0})
+    second = bill("training", [reading(10.0, ATTRIBUTED, duration_s=0.5)], {"cpu": 10.0})
+    both = joined("training", [first, second])
+    assert (both.energy_j, both.net_j) == (60.0, pytest.approx(35.0))
+    assert (both.duration_s, both.provenance) == (2.5, ATTRIBUTED)
+    assert joined("training", [first, bill("training", [reading(1.0)])]).net_j is None
 
 
 def test_nothing_spent_is_known_and_zero():

@@ -78,6 +78,17 @@ def test_ties_and_how_they_were_found_are_said_in_words():
     ]
 
 
+def test_joules_that_are_not_as_good_as_asked_for_are_said_to_be_so():
+    results, run, _ = settled_run()
+    for number, changes in ((1, {"is_precise": False}), (2, {"flags": ("not warmed up",)})):
+        final = replace(results[number].final, **changes)
+        results[number] = replace(results[number], final=final)
+    frames = make_frames(results, run)
+    notes = ["interval wider than asked for", "not warmed up"]
+    assert list(frames.front["inference_energy_note"]) == notes
+    assert ranking_words(run, frames)[-2:] == [f"Trial 1: {notes[0]}.", f"Trial 2: {notes[1]}."]
+
+
 def test_the_page_says_so_too(tmp_path):
     results, run, frames = settled_run()
     write_report(tmp_path / "report.html", results, run, frames)

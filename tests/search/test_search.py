@@ -1,5 +1,6 @@
 """A whole search on real images, and everything that comes out of it."""
 
+import importlib.util
 import json
 import re
 
@@ -14,7 +15,7 @@ from spaces_for_tests import net_space, quick_config
 from ecoautoml import SearchResult, search
 from ecoautoml.data import load_images, load_labels
 from ecoautoml.data.prepare import prepare_data
-from ecoautoml.errors import RunError, SpaceError
+from ecoautoml.errors import MissingExtraError, RunError, SpaceError
 from ecoautoml.records.columns import RESULT_COLUMNS
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.trial_result import TrialState
@@ -61,7 +62,10 @@ def test_the_front_is_what_nobody_beats_among_those_measured_in_turn(result):
     front = result.front
     for _, row in trials.iterrows():
         others = front[front["trial"] != row["trial"]]
-        ties = [str(trial) in ("" if pd.isna(row["ties_with"]) else row["ties_with"]).split(", ") for trial in others["trial"]]
+        ties = [
+            str(trial) in ("" if pd.isna(row["ties_with"]) else row["ties_with"]).split(", ")
+            for trial in others["trial"]
+        ]
         is_no_worse = others["validation_accuracy"] >= row["validation_accuracy"]
         is_no_dearer = (others["inference_energy_j"] <= row["inference_energy_j"]) | ties
         is_stood_for = (is_no_worse & is_no_dearer).any()
@@ -294,3 +298,22 @@ def test_your_own_function_builds_the_models(tmp_path):
 def test_a_function_that_workers_cannot_import_is_refused(tmp_path):
     with pytest.raises(SpaceError, match="put the function into a module of its own"):
         search(quick_config(tmp_path), build_model=lambda values, channels, classes: None)
+
+
+def test_codecarbons_figure_stands_in_a_column_of_its_own(tmp_path):
+    pytest.importorskip("codecarbon", reason="the extra `tracking` is not installed")
+    measure = {"max_seconds": 0.5, "codecarbon": True}
+    result = search(quick_config(tmp_path, budget={"trials": 2}, measure=measure))
+    theirs = result.trials["training_energy_codecarbon_j"]
+    assert (theirs > 0).all()
+    ours = result.trials["training_energy_j"]
+    assert (theirs != ours).all()  # never added, never instead
+
+
+def test_asking_for_codecarbon_without_it_is_refused_before_anything_begins(tmp_path):
+    if importlib.util.find_spec("codecarbon") is not None:
+        pytest.skip("codecarbon is installed")
+    tree = quick_config(tmp_path, measure={"codecarbon": True})
+    with pytest.raises(MissingExtraError, match=r"pip install 'ecoautoml\[tracking\]'"):
+        search(tree)
+    assert not (tmp_path / "quick").exists()

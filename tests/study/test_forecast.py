@@ -82,3 +82,11 @@ def test_nothing_probed_tells_nothing_but_the_budget():
 def test_grams_alone_tell_no_number_of_trials():
     seen = forecast(Budget(carbon_g=1.0), TRIAL_S, [5.0, 15.0], workers=1)
     assert (seen.trials, seen.elapsed_s, seen.binding, seen.probed) == (None, None, "carbon_g", 2)
+
+
+def test_idle_power_is_on_the_bill_too():
+    seen = forecast(Budget(trials=6), TRIAL_S, [5.0, 15.0], workers=2, idle_w=2.0)
+    # a trial of 10 s takes half of 20 J, as two run at once
+    assert seen.energy_j == pytest.approx((6 * 15.0, 6 * 45.0))
+    budget = forecast(Budget(energy_wh=1.0), TRIAL_S, [5.0, 15.0], workers=2, idle_w=2.0)
+    assert budget.trials == 120

@@ -4,9 +4,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from searches_by_hand import line, open_ledger
+from searches_by_hand import cpu_time_metering, line, open_ledger
 
-from ecoautoml.config.models import AutoMeter
 from ecoautoml.data.prepared import PreparedData
 from ecoautoml.errors import RunError
 from ecoautoml.records.session_record import USUAL_GAP_S, all_notes
@@ -32,7 +31,7 @@ def opened(tmp_path):
 
     def session(*workers):
         ledger = open_ledger(tmp_path)
-        return Session(ledger, AutoMeter(kind="auto"), lambda: workers), ledger
+        return Session(ledger, cpu_time_metering(), lambda: workers), ledger
 
     return session
 
@@ -108,28 +107,28 @@ def test_the_same_images_elsewhere_are_welcome(opened):
 def test_lines_are_written_at_once_and_later_sessions_add_theirs(opened, tmp_path):
     session, _ = opened(line("worker start", 2.0))
     session.begin(IMAGES)
-    session.add(line("preparing data", 1.0))
     session.write(elapsed_s=12.5)
     kept = open_ledger(tmp_path)  # what a kill now would leave
-    names = ["preparing data", "worker start", "choosing and recording"]
+    names = ["choosing and recording", "worker start"]
     assert [one.line for one in kept.sessions()[0].lines] == names
     assert kept.sessions()[0].elapsed_s == 12.5
     again, ledger = opened()
     assert again.earlier_s == 12.5
     again.begin(IMAGES)
     again.end()
-    names += ["choosing and recording"]
+    names += ["idle power", "choosing and recording", "idle power"]
     assert [one.line for one in again.overhead()] == names
     assert [one.elapsed_s for one in ledger.sessions()] == [12.5, 0.0]
 
 
 def test_the_main_process_is_billed_while_it_works(opened):
     session, _ = opened()
-    before = session.overhead()[-1]
+    before = session.overhead()[0]
     until_s = time.process_time() + 0.05
     while time.process_time() < until_s:
         pass
-    after = session.overhead()[-1]
+    after = session.overhead()[0]
+    assert after.line == before.line == "choosing and recording"
     assert after.energy_j > before.energy_j
 
 

@@ -23,6 +23,7 @@ _COLOURS = {
     "failed": style.RED,
     "interrupted": style.BLUE,
     "overhead": style.GREY,
+    "idle": style.SLATE,
 }
 _PATTERNS = {Provenance.MEASURED: "", Provenance.ATTRIBUTED: ".", Provenance.ESTIMATED: "/"}
 

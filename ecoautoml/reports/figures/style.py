@@ -21,6 +21,7 @@ PURPLE = "#9a6bd0"
 RED = "#dc4c4c"
 BLUE = "#3b82d6"
 GOLD = "#eab308"
+SLATE = "#5f7d95"
 TEXT = "#6b7686"
 GRID = "rgba(128, 138, 152, 0.22)"
 

@@ -8,6 +8,7 @@ a stated uncertainty of a factor of two.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,13 @@ def watts_for(model_name: str | None) -> CpuWatts:
         if model_name is not None and re.search(entry.pattern, model_name):
             return entry
     return FALLBACK
+
+
+def usable_threads() -> int:
+    """Return the hardware threads this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cpu_model_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:

@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecoautoml.energy.counters.unwrap import Unwrapper
+
 LARGEST_W = 500.0
 """Watts no package exceeds, when the system states no power limit for it."""
-SLACK_J = 10.0
-"""Joules by which a counter may be ahead of its power limit: it moves in steps."""
+STILL_S = 0.2
+"""Seconds of work after which a counter that has not moved stands still. The registers are updated
+every millisecond or so (README of github.com/amd/amd_energy), so this is about 200 updates without
+a microjoule."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,55 +25,26 @@ class Zone:
         path: The zone's folder.
         package: Name of the package it lies in ("package-0").
         name: Its own name ("package-0", "dram").
-        range_uj: Value at which the counter starts again at 0; None when not stated.
-        ceiling_w: Watts it cannot exceed for long.
-        total_uj: Unwrapped sum, from the counter's value when first read.
-        generation: Times the counter lost count.
+        counter: Adds up what is read.
     """
 
     path: Path
     package: str
     name: str
-    range_uj: int | None
-    ceiling_w: float
-    total_uj: int = 0
-    generation: int = 0
-    _last: tuple[int, float] | None = None
+    counter: Unwrapper
 
-    def advance(self, now_s: float) -> None:
+    def advance(self, now_s: float, busy_s: float | None) -> None:
         """Read the counter and add what was used since the last read.
-
-        A smaller value than before is one wrap. Whether it was two cannot be seen; so when the
-        power limit allows for another wrap in the time since, or not even for what was counted
-        (a counter set back, by suspend for one), the generation grows and the sum starts afresh.
 
         Args:
             now_s: Seconds of the meter's clock.
+            busy_s: Cumulative busy seconds of the machine, None when unknown.
 
         Raises:
             OSError: The counter cannot be read (any more).
             ValueError: What was read is not a number.
         """
-        value_uj = read_int(self.path / "energy_uj")
-        last, self._last = self._last, (value_uj, now_s)
-        if last is None:
-            self.total_uj = value_uj
-            return
-        delta_uj = value_uj - last[0]
-        if delta_uj < 0:
-            delta_uj += self.range_uj or 0
-        allowed_uj = self.ceiling_w * (now_s - last[1]) * 1e6
-        is_sure = self.range_uj is None or delta_uj + self.range_uj > allowed_uj
-        if not is_sure or not 0 <= delta_uj <= allowed_uj + SLACK_J * 1e6:
-            self.generation += 1
-            self.total_uj = value_uj
-        else:
-            self.total_uj += delta_uj
-
-    @property
-    def longest_gap_s(self) -> float | None:
-        """Return the seconds between reads below which wraps cannot be missed."""
-        return None if self.range_uj is None else self.range_uj * 1e-6 / self.ceiling_w
+        self.counter.advance(read_int(self.path / "energy_uj") * 1e-6, now_s, busy_s)
 
 
 def find_zones(root: Path, *, sleep: Callable[[float], None] = time.sleep) -> list[Zone]:
@@ -79,6 +54,7 @@ def find_zones(root: Path, *, sleep: Callable[[float], None] = time.sleep) -> li
       of a package, ``psys`` contains the packages; adding them would count joules twice.
     - A zone that both ``intel-rapl`` and ``intel-rapl-mmio`` show is one counter; the newer
       interface (mmio) is taken where it can be read.
+    - A dram zone at 0 has never counted: no counter stands behind it.
     - Dies of one package that show the same counter are one, see `_without_mirrors`.
     """
     found: dict[tuple[str, str], Zone] = {}
@@ -92,7 +68,7 @@ def find_zones(root: Path, *, sleep: Callable[[float], None] = time.sleep) -> li
     zones = sorted(found.values(), key=lambda zone: (zone.package, zone.name))
     packages = [zone for zone in zones if is_package(zone.name)]
     kept = _without_mirrors(packages, sleep)
-    return kept + [zone for zone in zones if zone.name == "dram"]
+    return kept + [zone for zone in zones if zone.name == "dram" and not _is_dead(zone)]
 
 
 def is_package(name: str) -> bool:
@@ -115,16 +91,11 @@ def _zone(folder: Path, root: Path) -> Zone | None:
         return None
     package = _text(root / ":".join(folder.name.split(":")[:2]) / "name")
     try:
-        range_uj = read_int(folder / "max_energy_range_uj")
+        wrap_j = read_int(folder / "max_energy_range_uj") * 1e-6
     except (OSError, ValueError):
-        range_uj = None
-    return Zone(
-        path=folder,
-        package=package or folder.name,
-        name=name,
-        range_uj=range_uj,
-        ceiling_w=_ceiling_w(folder),
-    )
+        wrap_j = None
+    counter = Unwrapper(wrap_j=wrap_j, max_w=_ceiling_w(folder), still_s=STILL_S)
+    return Zone(path=folder, package=package or folder.name, name=name, counter=counter)
 
 
 def _ceiling_w(folder: Path) -> float:
@@ -146,6 +117,13 @@ def _is_readable(zone: Zone) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def _is_dead(zone: Zone) -> bool:
+    try:
+        return read_int(zone.path / "energy_uj") == 0
+    except (OSError, ValueError):
+        return False  # its readings say why
 
 
 def _without_mirrors(zones: list[Zone], sleep: Callable[[float], None]) -> list[Zone]:
@@ -189,5 +167,5 @@ def _text(path: Path) -> str | None:
 
 def shortest_gap_s(zones: Iterable[Zone]) -> float | None:
     """Return the seconds between reads below which no zone's wraps can be missed."""
-    gaps_s = [zone.longest_gap_s for zone in zones]
+    gaps_s = [zone.counter.longest_gap_s for zone in zones]
     return min((gap_s for gap_s in gaps_s if gap_s is not None), default=None)

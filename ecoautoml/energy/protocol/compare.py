@@ -17,15 +17,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ecoautoml.energy.base import EnergyMeter
-from ecoautoml.energy.blocks import (
-    Block,
-    Calls,
-    calls_per_block,
-    half_width,
-    measure_block,
-    summarize,
-)
 from ecoautoml.energy.clock import Clock
+from ecoautoml.energy.protocol.block import Block, BlockMaker
+from ecoautoml.energy.protocol.blocks import THROTTLED, flag_odd, half_width, summarize
+from ecoautoml.energy.protocol.calls import Calls
 from ecoautoml.records.measurement import Comparison, InferenceMeasurement
 
 MIN_ROUNDS = 8
@@ -75,6 +70,7 @@ def measure_in_turn(
     max_seconds: float,
     component: str | None,
     seed: int = 0,
+    pause: Callable[[float], None] | None = None,
 ) -> Contest:
     """Measure loads in rounds of random order, until every ratio is known well enough.
 
@@ -91,18 +87,26 @@ def measure_in_turn(
         clock: Where all times come from.
         precision: Relative half-width of the ratios' intervals at which to stop (0.02 = 2 %).
         max_seconds: Seconds after which no further round begins.
-        component: Which joules count, as in `ecoautoml.energy.blocks.measure_blocks`.
+        component: Which joules count, as in `ecoautoml.energy.protocol.blocks.measure_blocks`.
         seed: Seed of the order within rounds.
+        pause: Waits so many seconds, as in `ecoautoml.energy.protocol.blocks.measure_blocks`.
     """
-    began_s = clock.now()
-    calls = {load.name: Calls(load.run_once, clock, load.synchronize) for load in loads}
-    if len(calls) != len(loads):
-        raise ValueError("two loads have the same name")
-    share_s = max_seconds / 4 / len(loads)
-    counts = {
-        name: calls_per_block(each.warm_up(clock.now() + share_s), meters)
-        for name, each in calls.items()
+    makers = {
+        load.name: BlockMaker(
+            Calls(load.run_once, clock, load.synchronize),
+            meters,
+            component,
+            load.images_per_call,
+            pause,
+        )
+        for load in loads
     }
+    if len(makers) != len(loads):
+        raise ValueError("two loads have the same name")
+    began_s = clock.now()
+    share_s = max_seconds / 4 / len(loads)
+    for maker in makers.values():
+        maker.warm_up(clock.now() + share_s)
     order = random.Random(seed)
     blocks: dict[str, list[Block]] = {load.name: [] for load in loads}
     pairs = list(itertools.combinations(blocks, 2))
@@ -111,12 +115,9 @@ def measure_in_turn(
         not _is_enough(blocks, pairs, n_rounds, precision) and clock.now() - began_s < max_seconds
     ):
         for load in order.sample(list(loads), len(loads)):
-            blocks[load.name].append(
-                measure_block(
-                    calls[load.name], counts[load.name], meters, component, load.images_per_call
-                )
-            )
+            blocks[load.name].append(makers[load.name].block())
         n_rounds += 1
+    blocks = {name: flag_odd(each) for name, each in blocks.items()}
     return Contest(
         measurements={
             load.name: summarize(
@@ -170,10 +171,16 @@ def compare(a: str, blocks_a: Sequence[Block], b: str, blocks_b: Sequence[Block]
 
 
 def _log_ratios(blocks_a: Sequence[Block], blocks_b: Sequence[Block]) -> list[float]:
-    """Return log(A / B) of every round in which both are known."""
+    """Return log(A / B) of every round in which both are known.
+
+    Rounds in which one was throttled otherwise than usually are left out, as long as enough others
+    are there.
+    """
+    rounds = list(zip(blocks_a, blocks_b, strict=True))
+    usual = [each for each in rounds if not any(THROTTLED in block.flags for block in each)]
     return [
         math.log(one.energy_j / other.energy_j)
-        for one, other in zip(blocks_a, blocks_b, strict=True)
+        for one, other in (usual if len(usual) >= MIN_ROUNDS else rounds)
         if one.energy_j and other.energy_j  # neither unknown nor 0, which has no ratio
     ]
 

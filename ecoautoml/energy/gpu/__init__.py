@@ -1,0 +1,1 @@
+"""NVIDIA boards: which are visible, their counters and ticks, their power, and who shares them."""

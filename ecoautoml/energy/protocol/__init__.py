@@ -1,0 +1,1 @@
+"""Measuring a load: calls, blocks of calls aligned to counters, intervals, comparing in turn."""

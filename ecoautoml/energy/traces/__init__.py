@@ -1,0 +1,1 @@
+"""Recorded and hand-made counters, faults included, as meters."""
