@@ -99,15 +99,12 @@ def test_it_reads_what_the_plug_counts(installed, plug):
     assert reading.source == f"wall:{plug.url}"
 
 
-def test_who_does_nothing_gets_nothing_of_it_and_who_works_gets_a_share(installed, plug):
-    with measure("cpu", config(plug)) as idle:
-        time.sleep(1.0)
+def test_who_works_gets_a_share_of_it_and_never_more_than_all(installed, plug):
     with measure("cpu", config(plug)) as busy:
         until_s = time.process_time() + 1.0
         while time.process_time() < until_s:
             pass
-    assert idle.energy_j < 0.2 * busy.energy_j
-    assert 0 < busy.energy_j <= 1.1 * WATTS * busy.duration_s
+    assert 0.1 * WATTS < busy.energy_j <= 1.1 * WATTS * busy.duration_s
     assert busy.provenance in (Provenance.MEASURED, Provenance.ATTRIBUTED)
 
 

@@ -58,7 +58,7 @@ def test_a_machines_counter_is_shared_out_so_that_the_parts_add_up(tmp_path):
     bill = result.bill
     (metered,) = result.summary.metered
     assert metered.energy_j == pytest.approx(52.1 * metered.duration_s, rel=0.1)
-    assert result.summary.idle[0].energy_j == pytest.approx(20.0 * metered.duration_s)
+    assert result.summary.idle[0].energy_j == pytest.approx(20.0 * metered.duration_s, rel=1e-3)
     assert bill.others_j >= 0  # other programs had their share, whatever they did
     (training,) = (line for line in result.results[0].energy if line.line == "training")
     assert 0 < training.net_j < training.energy_j

@@ -156,7 +156,7 @@ def test_the_first_interrupt_stores_writes_and_exits_130_and_resume_goes_on(tmp_
     result = SearchResult.read(folder)
     assert [one.number for one in result.results] == list(range(5))
     as_screened = [
-        replace(one, final=None, metrics=first.metrics)
+        replace(one, final=None, ties_with=(), metrics=first.metrics)
         for one, first in zip(result.results, kept.results, strict=False)
     ]
     assert as_screened == kept.results  # what was measured in turn at the end came on top
