@@ -62,10 +62,8 @@ def test_the_front_is_what_nobody_beats_among_those_measured_in_turn(result):
     front = result.front
     for _, row in trials.iterrows():
         others = front[front["trial"] != row["trial"]]
-        ties = [
-            str(trial) in ("" if pd.isna(row["ties_with"]) else row["ties_with"]).split(", ")
-            for trial in others["trial"]
-        ]
+        tied = "" if pd.isna(row["ties_with"]) else row["ties_with"]
+        ties = np.array([str(trial) in tied.split(", ") for trial in others["trial"]], dtype=bool)
         is_no_worse = others["validation_accuracy"] >= row["validation_accuracy"]
         is_no_dearer = (others["inference_energy_j"] <= row["inference_energy_j"]) | ties
         is_stood_for = (is_no_worse & is_no_dearer).any()
@@ -173,13 +171,15 @@ def test_the_report_opens_without_a_network(result):
 
 def test_the_bill_adds_up_over_trials_and_overhead(result):
     lines = [line for one in result.results for line in one.energy]
-    total = sum(line.energy_j for line in (*lines, *result.summary.overhead))
+    beside = (*result.summary.overhead, *result.summary.idle)
+    total = sum(line.billed_j for line in (*lines, *beside))
     assert result.bill.total_energy_j == pytest.approx(total)
     assert {line.line for line in lines} >= {"probe", "training", "evaluation", "measurement"}
     names = {line.line for line in result.summary.overhead}
     assert names == {
         "preparing data",
         "worker start",
+        "worker end",
         "look ahead",
         "choosing and recording",
         "final measurement",
