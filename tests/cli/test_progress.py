@@ -19,8 +19,9 @@ pytestmark = pytest.mark.slow
 def in_a_terminal(*arguments: object) -> str:
     """Run the command line in a pseudo-terminal and return all it wrote."""
     ours, theirs = pty.openpty()
+    env = {**environment(), "TERM": "xterm-256color"}  # wherever the tests themselves run
     process = subprocess.Popen(
-        command(*arguments), stdin=theirs, stdout=theirs, stderr=theirs, env=environment()
+        command(*arguments), stdin=theirs, stdout=theirs, stderr=theirs, env=env
     )
     os.close(theirs)
     chunks = []
