@@ -92,7 +92,7 @@ def v1_tick(rig: Rig, scale: float) -> Iterator[Row]:
                 looks[name].append(Look(value=value[0], time_s=now_s, stamp_s=value[1]))
         total_mj = int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
         looks["total energy"].append(Look(value=total_mj, time_s=rig.clock.now()))
-        rig.sleep(0.001)
+        rig.clock.wait(0.001)
     yield Row(check="V1", case="fields in one call, median", value=1e3 * _median(call_s), unit="ms")
     p99_s = float(np.percentile(call_s, 99))
     yield Row(check="V1", case="fields in one call, p99", value=1e3 * p99_s, unit="ms")
@@ -294,7 +294,7 @@ def _synchronisation_rows(rig: Rig) -> Iterator[Row]:
         rig.launch(500)
         joules[name] = _joules(meter, before, meter.read())
         rig.synchronize()
-        rig.sleep(0.5)
+        rig.clock.wait(0.5)
     lost = None
     if joules["with"]:
         lost = 1 - (joules["without"] or 0.0) / joules["with"]
@@ -324,7 +324,7 @@ def v5_drift(rig: Rig, scale: float) -> Iterator[Row]:
         joules, degrees_c = [], []
         for _ in range(n):
             if pause_s:
-                rig.sleep(pause_s)
+                rig.clock.wait(pause_s)
                 _run_for(rig, call, 0.5)
             block = _block(rig, meter, call)
             joules.append(block.energy_j or np.nan)
@@ -355,7 +355,6 @@ def v8_resolution(rig: Rig, scale: float) -> Iterator[Row]:
         precision=0.0,
         max_seconds=230.0 * scale,
         component="gpu",
-        pause=rig.sleep,
     )
     for one in contest.comparisons:
         long_a, long_b = truth[one.a], truth[one.b]
@@ -468,7 +467,7 @@ def _watts_and_calls(
 def _block(rig: Rig, meter: NvmlMeter, call: Call) -> Block:
     """Return one aligned, phase-stepped block of calls."""
     calls = Calls(call, rig.clock, lambda: None)
-    return BlockMaker(calls, [meter], "gpu", 1, rig.sleep).block()
+    return BlockMaker(calls, [meter], "gpu", 1).block()
 
 
 def _run_for(rig: Rig, call: Call, seconds: float, power: PowerIntegrator | None = None) -> int:

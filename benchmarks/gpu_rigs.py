@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import itertools
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +50,6 @@ class Rig:
     nvml: Any
     clock: Clock
 
-    def sleep(self, seconds: float) -> None:
-        """Wait, with the device idle."""
-        raise NotImplementedError
-
     def synchronize(self) -> None:
         """Wait until the device has done what it was given."""
         raise NotImplementedError
@@ -89,16 +84,13 @@ class Rig:
 
     def idle(self, call: int) -> None:
         """Do nothing for 10 ms."""
-        self.sleep(0.01)
+        self.clock.wait(0.01)
 
     def meter(
         self, scope: Scope = Scope.DEVICE, synchronize: Callable[[], None] | None = None
     ) -> NvmlMeter:
         """Return a meter of the board."""
-        clock = None if isinstance(self.clock, MonotonicClock) else self.clock
-        return NvmlMeter(
-            [self.uuid], self.nvml, clock, scope=scope, sleep=self.sleep, synchronize=synchronize
-        )
+        return NvmlMeter([self.uuid], self.nvml, self.clock, scope=scope, synchronize=synchronize)
 
     @property
     def handle(self) -> Any:
@@ -131,10 +123,6 @@ class TorchRig(Rig):
         self.software = {"torch": torch.__version__, "cuda": str(torch.version.cuda)}
         self._device = "cuda"
         self._pairs: dict[tuple[int, bool], tuple[Any, Any]] = {}
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -324,10 +312,6 @@ class StandInRig(Rig):
         self.nvml.nvmlDeviceGetFieldValues = self._fields
         self._pending_s = 0.0
 
-    def sleep(self, seconds: float) -> None:
-        """Advance the clock."""
-        self.clock.sleep(seconds)  # type: ignore[attr-defined]
-
     def synchronize(self) -> None:
         """Let pass what was launched."""
         if self._pending_s:
@@ -353,7 +337,7 @@ class StandInRig(Rig):
 
         def run_once(call: int) -> None:
             self._device.run(period_s / 2, 650.0)
-            self.sleep(period_s / 2)
+            self.clock.wait(period_s / 2)
 
         return run_once
 

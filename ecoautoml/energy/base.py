@@ -88,6 +88,9 @@ class EnergyMeter(ABC):
     """Whether a plug-in's counters are those of the whole machine whichever process is asked about:
     then they are shared out by CPU time (`ecoautoml.energy.counters.shares`)."""
 
+    is_recorded: bool = False
+    """Whether the joules are of another time: waiting then tells nothing of idle power."""
+
     min_window_s: float = 0.1
     """Shortest window, in seconds, over which a difference of this meter means something."""
 

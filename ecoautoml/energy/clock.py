@@ -13,6 +13,9 @@ class Clock(ABC):
     def now(self) -> float:
         """Return seconds; never less than what was returned before."""
 
+    def wait(self, seconds: float) -> None:  # noqa: B027  (a trace's clock has nothing to wait for)
+        """Do nothing for so many seconds; a clock that does not run by itself stays where it is."""
+
 
 class MonotonicClock(Clock):
     """The machine's monotonic clock with the finest resolution."""
@@ -20,3 +23,7 @@ class MonotonicClock(Clock):
     def now(self) -> float:
         """Return seconds of `time.perf_counter`."""
         return time.perf_counter()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep."""
+        time.sleep(seconds)

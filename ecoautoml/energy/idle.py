@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ecoautoml.energy.base import CounterReading, EnergyMeter
 from ecoautoml.energy.clock import Clock
 from ecoautoml.energy.counters.processes import ProcessTree
-from ecoautoml.energy.traces.replay import ReplayMeter
 from ecoautoml.records.energy_reading import EnergyReading
 from ecoautoml.records.idle_power import IdlePower
 
@@ -24,7 +22,6 @@ def idle_power(
     clock: Clock,
     *,
     seconds: float,
-    sleep: Callable[[float], None] = time.sleep,
     tree: ProcessTree | None = None,
 ) -> tuple[IdlePower, ...]:
     """Return the idle watts of every component that the meters read.
@@ -39,13 +36,12 @@ def idle_power(
     Args:
         meters: What to read; open counters of devices with `Scope.DEVICE`, so that idle joules
             are contained.
-        clock: The meters' clock.
+        clock: The meters' clock; it is what waits.
         seconds: How long to wait at least; longer where a counter moves seldom.
-        sleep: Waits for a number of seconds.
         tree: Where the machine's busy time comes from; None: this machine.
     """
-    counters = [meter for meter in meters if not meter.idle_w and not _is_trace(meter)]
-    waited = _waited(counters, clock, seconds, sleep, tree or ProcessTree())
+    counters = [meter for meter in meters if not meter.idle_w and not meter.is_recorded]
+    waited = _waited(counters, clock, seconds, tree or ProcessTree())
     return tuple(
         power
         for meter in meters
@@ -57,7 +53,6 @@ def _waited(
     counters: Sequence[EnergyMeter],
     clock: Clock,
     seconds: float,
-    sleep: Callable[[float], None],
     tree: ProcessTree,
 ) -> dict[int, list[IdlePower]]:
     """Return the watts of counters while nothing is done, by the meters' identity."""
@@ -65,7 +60,7 @@ def _waited(
         return {}
     before, busy_s = [meter.read() for meter in counters], tree.machine_busy_s()
     started_s = clock.now()
-    sleep(max(seconds, *(shortest_wait_s(meter) for meter in counters)))
+    clock.wait(max(seconds, *(shortest_wait_s(meter) for meter in counters)))
     elapsed_s = clock.now() - started_s
     after = [meter.read() for meter in counters]
     why_busy = _why_busy(busy_s, tree.machine_busy_s(), elapsed_s)
@@ -83,11 +78,6 @@ def shortest_wait_s(meter: EnergyMeter) -> float:
 def idle_watts(powers: Iterable[IdlePower]) -> dict[str, float]:
     """Return the known watts by component, upper bounds included."""
     return {power.component: power.idle_w for power in powers if power.idle_w is not None}
-
-
-def _is_trace(meter: EnergyMeter) -> bool:
-    # waiting beside a trace would read whatever rows come next
-    return isinstance(meter, ReplayMeter)
 
 
 def _stated(meter: EnergyMeter) -> list[IdlePower]:

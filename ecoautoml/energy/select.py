@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ecoautoml.config.models import (
@@ -218,8 +217,8 @@ def _replay(config: ReplayMeterConfig, is_gpu: bool, scope: Scope) -> MeterSet:
         chosen = _set((replay,), replay.clock, is_gpu, why)
         return chosen if scope is Scope.TREE else _without(chosen)
     clock = MonotonicClock()
-    replay = ReplayMeter(config.path, component, proc=Path("/proc"), scope=scope, clock=clock)
-    return _set((replay,), clock, is_gpu, f"{why}, played by time")
+    shared = SharedMeter(ReplayMeter(config.path, component, clock=clock), scope)
+    return _set((shared,), clock, is_gpu, f"{why}, played by time")
 
 
 def _plugin(config: PluginMeterConfig, scope: Scope) -> MeterSet:

@@ -7,8 +7,12 @@ and ``trials.parquet``.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+INFERENCE_ENERGY = "inference_energy_j"
+"""The objective whose values cannot always be told apart: two models may tie in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,7 @@ METRICS: dict[str, Metric] = {
         _score("macro_f1", "Validation macro F1"),
         _score("auroc", "Validation AUROC (one against rest, macro)"),
         _score("top5_accuracy", "Validation top-5 accuracy"),
-        _cost("inference_energy_j", "Inference energy (J per image)"),
+        _cost(INFERENCE_ENERGY, "Inference energy (J per image)"),
         _cost("training_energy_j", "Training energy (J)", known=False),
         _cost("latency_ms", "Latency (ms per call)"),
         _cost("params", "Parameters"),
@@ -78,7 +82,7 @@ RESULT_COLUMNS: tuple[str, ...] = (
     "state",
     "validation_accuracy",
     "test_accuracy",
-    "inference_energy_j",
+    INFERENCE_ENERGY,
     "inference_energy_provenance",
     "training_energy_j",
     "training_energy_provenance",
@@ -135,3 +139,9 @@ def is_parameter(column: str) -> bool:
     """Return whether a table's column holds a candidates' parameter, rather than a result."""
     own = {*RESULT_COLUMNS, *DETAIL_COLUMNS}
     return column not in own and not _BATCH_COLUMN.fullmatch(column)
+
+
+def column_with_ties(objectives: Sequence[str]) -> int | None:
+    """Return which of the objectives may tie; None when none may."""
+    names = list(objectives)
+    return names.index(INFERENCE_ENERGY) if INFERENCE_ENERGY in names else None

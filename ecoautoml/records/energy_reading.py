@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -90,6 +90,22 @@ class EnergyLine:
         Where the idle power is unknown, there is no such line, and the gross ones stand.
         """
         return self.energy_j if self.net_j is None else self.net_j
+
+    def followed_by(self, later: EnergyLine) -> EnergyLine:
+        """Return this line with a later window added; one unknown part makes the sum unknown."""
+        energy_j = _sum(self.energy_j, later.energy_j)
+        return replace(
+            self,
+            energy_j=energy_j,
+            duration_s=self.duration_s + later.duration_s,
+            provenance=None if energy_j is None else weakest((self.provenance, later.provenance)),
+            source=" + ".join(dict.fromkeys((self.source, later.source))),
+            net_j=_sum(self.net_j, later.net_j),
+        )
+
+
+def _sum(one_j: float | None, other_j: float | None) -> float | None:
+    return None if one_j is None or other_j is None else one_j + other_j
 
 
 def bill(

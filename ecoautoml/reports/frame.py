@@ -14,7 +14,14 @@ from ecoautoml.pareto.front import front_mask
 from ecoautoml.pareto.knee import knee_index
 from ecoautoml.pareto.scale import as_losses
 from ecoautoml.records.candidate import Candidate, Value
-from ecoautoml.records.columns import DETAIL_COLUMNS, METRICS, RESULT_COLUMNS, batch_columns
+from ecoautoml.records.columns import (
+    DETAIL_COLUMNS,
+    INFERENCE_ENERGY,
+    METRICS,
+    RESULT_COLUMNS,
+    batch_columns,
+    column_with_ties,
+)
 from ecoautoml.records.energy_reading import EnergyLine, joined
 from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.trial_result import TrialResult, TrialState
@@ -33,7 +40,6 @@ _INTEGERS = {
 _TEXTS = {"state", "reason", "inference_energy_stage", "inference_energy_note", "ties_with"}
 
 
-ENERGY = "inference_energy_j"
 FINAL = "final"
 """Stage of a model measured in turn with the others of the front."""
 
@@ -105,8 +111,7 @@ def front_frame(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     if is_final.any():  # readings taken otherwise do not decide beside those taken in turn
         complete = complete[is_final]
     losses = objective_losses(complete, objectives)
-    energy = list(objectives).index(ENERGY) if ENERGY in objectives else None
-    front = complete[front_mask(losses, energy, _ties(complete))]
+    front = complete[front_mask(losses, column_with_ties(objectives), _ties(complete))]
     column, ascending = _order(objectives)
     front = front.sort_values([column, "trial"], ascending=[ascending, True])
     front = front.reset_index(drop=True)
@@ -228,7 +233,7 @@ def _inference_cells(result: TrialResult) -> dict[str, Any]:
         return {}
     return {
         "inference_energy_stage": stage,
-        "inference_energy_j": inference.energy_j,
+        INFERENCE_ENERGY: inference.energy_j,
         "inference_energy_provenance": inference.provenance,
         "inference_energy_note": inference.note,
         "inference_energy_j_low": inference.energy_low_j,
@@ -324,7 +329,7 @@ def _provenance_warnings(front: pd.DataFrame, objectives: Sequence[str]) -> list
     warnings = []
     for energy, provenance in ENERGY_PROVENANCE.items():
         kinds = sorted(str(kind) for kind in front[provenance].dropna().unique())
-        if len(kinds) > 1 and (energy in objectives or energy == "inference_energy_j"):
+        if len(kinds) > 1 and (energy in objectives or energy == INFERENCE_ENERGY):
             warnings.append(
                 f"The {NOUNS[energy]} of the models below is partly {listed(kinds)}: such numbers "
                 "do not compare; rank only models of the same kind."

@@ -12,12 +12,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ecoautoml.records.columns import METRICS
+from ecoautoml.records.columns import INFERENCE_ENERGY, METRICS
 from ecoautoml.records.measurement import Ranking
 from ecoautoml.records.trial_result import TrialResult
 from ecoautoml.study.standing import comparable
-
-ENERGY = "inference_energy_j"
 
 
 def finalists(
@@ -67,7 +65,7 @@ def _settled(result: TrialResult, ranking: Ranking) -> TrialResult:
         return result
     metrics = {**result.metrics, "latency_ms": final.latency_ms}
     if final.energy_j is not None:
-        metrics[ENERGY] = final.energy_j
+        metrics[INFERENCE_ENERGY] = final.energy_j
     return replace(result, metrics=metrics, final=final, ties_with=_ties_of(number, ranking))
 
 
@@ -90,7 +88,7 @@ def _losses(
 
 def _value(result: TrialResult, name: str, end: int) -> float:
     inference = result.inference
-    if name == ENERGY and inference is not None:
+    if name == INFERENCE_ENERGY and inference is not None:
         bound = (inference.energy_low_j, inference.energy_high_j)[end]
         if bound is not None:
             return bound

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ from ecoautoml.energy.base import Scope
 from ecoautoml.energy.idle import idle_power, idle_watts
 from ecoautoml.energy.select import MeterSet
 from ecoautoml.energy.window import EnergyWindow
-from ecoautoml.records.energy_reading import EnergyLine, bill, joined, weakest
+from ecoautoml.records.energy_reading import EnergyLine, bill, weakest
 from ecoautoml.records.idle_power import IdlePower
 
 IDLE_S = 2.0
@@ -35,16 +34,9 @@ class Metering:
 
     Args:
         opened: Opens the search's meters for a scope.
-        sleep: Waits while the idle watts are measured.
     """
 
-    def __init__(
-        self,
-        opened: Callable[[Scope], MeterSet],
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._sleep = sleep
+    def __init__(self, opened: Callable[[Scope], MeterSet]) -> None:
         self._device = opened(Scope.DEVICE)
         self.explain = self._device.explain
         """Why these meters, one sentence each."""
@@ -140,9 +132,7 @@ class Metering:
             meters.close()
 
     def _idle_power(self) -> tuple[IdlePower, ...]:
-        return idle_power(
-            self._device.meters, self._device.clock, seconds=IDLE_S, sleep=self._sleep
-        )
+        return idle_power(self._device.meters, self._device.clock, seconds=IDLE_S)
 
     def _window(self, meters: MeterSet) -> EnergyWindow:
         window = EnergyWindow(meters.meters, meters.clock, idle_w=self.idle_w)
@@ -158,4 +148,4 @@ class Metering:
 
     def _with_before(self, line: EnergyLine) -> EnergyLine:
         before = self._done.get(line.line)
-        return line if before is None else joined(line.line, (before, line))
+        return line if before is None else before.followed_by(line)

@@ -11,10 +11,8 @@ import numpy as np
 from ecoautoml.pareto.front import front_mask, non_dominated_mask
 from ecoautoml.pareto.hypervolume import hypervolume
 from ecoautoml.pareto.scale import as_losses, reference_point
-from ecoautoml.records.columns import METRICS
+from ecoautoml.records.columns import METRICS, column_with_ties
 from ecoautoml.records.trial_result import TrialResult, TrialState
-
-ENERGY = "inference_energy_j"
 
 
 class Standing(NamedTuple):
@@ -52,8 +50,7 @@ def front_numbers(results: Sequence[TrialResult], objectives: Sequence[str]) -> 
         [[METRICS[name].loss(one.metrics[name]) for name in objectives] for one in found]
     )
     ties = {one.number: one.ties_with for one in found}
-    column = objectives.index(ENERGY) if ENERGY in objectives else None
-    mask = front_mask(losses, column, ties)
+    mask = front_mask(losses, column_with_ties(objectives), ties)
     return {result.number for result, is_on in zip(found, mask, strict=True) if is_on}
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from ecoautoml.energy.select import MeterSet
 from ecoautoml.energy.window import EnergyWindow
-from ecoautoml.records.energy_reading import EnergyLine, total_energy_j, weakest
+from ecoautoml.records.energy_reading import EnergyLine, total_energy_j
 from ecoautoml.records.progress import Progress
 from ecoautoml.records.trial_result import TrialJob, TrialResult, TrialState
 
@@ -70,18 +69,4 @@ class TrialLog:
 
     def _add(self, line: EnergyLine) -> None:
         before = self._lines.get(line.line)
-        if before is None:
-            self._lines[line.line] = line
-            return
-        self._lines[line.line] = replace(
-            before,
-            energy_j=_sum(before.energy_j, line.energy_j),
-            duration_s=before.duration_s + line.duration_s,
-            provenance=weakest((before.provenance, line.provenance)),
-            net_j=_sum(before.net_j, line.net_j),
-        )
-
-
-def _sum(one_j: float | None, other_j: float | None) -> float | None:
-    """Return the joules of both; one unknown part makes the whole unknown."""
-    return None if one_j is None or other_j is None else one_j + other_j
+        self._lines[line.line] = line if before is None else before.followed_by(line)

@@ -19,7 +19,7 @@ from ecoautoml.models.checkpoint import save_checkpoint
 from ecoautoml.models.cost import count_macs, count_params
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.candidate import Candidate
-from ecoautoml.records.columns import SCORES
+from ecoautoml.records.columns import INFERENCE_ENERGY, SCORES
 from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.progress import Action
 from ecoautoml.records.trial_result import (
@@ -224,7 +224,7 @@ def measured_costs(inference: InferenceMeasurement) -> dict[str, float]:
     """Return the metrics of a measurement; an unknown energy is left out."""
     costs = {"latency_ms": inference.latency_ms}
     if inference.energy_j is not None:
-        costs["inference_energy_j"] = inference.energy_j
+        costs[INFERENCE_ENERGY] = inference.energy_j
     return costs
 
 

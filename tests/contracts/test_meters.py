@@ -99,7 +99,7 @@ def cpu_time_bench(tmp_path):
 
 def replay_bench(tmp_path):
     rows = [(0.1 * i, 2.0 * i) for i in range(30)] + [(0.1 * i, None) for i in range(30, 60)]
-    bench = Bench(lambda scope: ReplayMeter(rows, scope=scope), lambda: None, lambda: None)
+    bench = Bench(lambda scope: ReplayMeter(rows), lambda: None, lambda: None)
 
     def lose():
         while bench.meter.read()[0].energy_j is not None:

@@ -137,9 +137,12 @@ def test_two_sessions_do_not_disturb_each_other(runtime, write):
 
 
 def test_a_session_may_be_closed_twice(runtime, write):
-    session = runtime.load(write(network()))
+    file = write(network())
+    session = runtime.load(file)
     session.close()
     session.close()
+    with runtime.load(file) as another:  # what was given back twice is still whole
+        assert another.run(PIXELS).shape == (len(PIXELS), 10)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", bytes(range(256)) * 40])

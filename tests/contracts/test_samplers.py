@@ -85,6 +85,7 @@ def test_proposals_are_points_of_the_space(kind, is_limited, copy):
 @each_sampler
 def test_it_works_towards_three_objectives_too(kind, tmp_path):
     found = run_trials(open_ledger(tmp_path, THREE), TRIALS - 1, kind, is_limited=True)
+    assert len(found) == TRIALS - 1
     for candidate in found:
         validate_point(conditional_space(), candidate.parameters())
 

@@ -140,7 +140,7 @@ class FakeNvml:
     def _take_time(self, board):
         self.counter_reads += 1
         if self._clock is not None:
-            self._clock.sleep(self._latency_s)
+            self._clock.pass_by(self._latency_s)
         if board.lost is not None:
             raise NVMLError(board.lost)
 
@@ -187,15 +187,20 @@ class Board:
 
 
 class VirtualClock(Clock):
-    """A clock on which only calls, reads and sleeping take time."""
+    """A clock on which only calls, reads and waiting take time."""
 
     def __init__(self, time_s=1000.0):
         self.time_s = time_s
+        self.waits = []
 
     def now(self):
         return self.time_s
 
-    def sleep(self, seconds):
+    def wait(self, seconds):
+        self.waits.append(seconds)
+        self.pass_by(seconds)
+
+    def pass_by(self, seconds):
         self.time_s += seconds
 
 
@@ -274,5 +279,5 @@ class TickingBoard(Board):
     def run(self, duration_s, power_w):
         """Draw so many watts for so long, beginning now."""
         start_s = self.clock.now()
-        self.clock.sleep(duration_s)
+        self.clock.pass_by(duration_s)
         self.power.run(start_s, self.clock.now(), power_w)

@@ -25,7 +25,7 @@ class Bench:
         self.clock = VirtualClock()
         self.board = TickingBoard(self.clock, **board)
         self.nvml = FakeNvml(self.board, clock=self.clock, latency_s=READ_S)
-        self.meter = NvmlMeter(["GPU-a"], self.nvml, self.clock, sleep=self.clock.sleep)
+        self.meter = NvmlMeter(["GPU-a"], self.nvml, self.clock)
         self.phases = phases
         self.calls = []
 
@@ -40,7 +40,7 @@ class Bench:
 
     def maker(self):
         calls = Calls(self.run_once, self.clock, lambda: None)
-        return BlockMaker(calls, [self.meter], "gpu", 1, self.clock.sleep)
+        return BlockMaker(calls, [self.meter], "gpu", 1)
 
     def measure(self, **options):
         options = {"precision": 0.01, "max_seconds": 400.0, "images_per_call": 1, **options}
@@ -49,7 +49,6 @@ class Bench:
             meters=[self.meter],
             clock=self.clock,
             component="gpu",
-            pause=self.clock.sleep,
             **options,
         )
 
@@ -86,11 +85,10 @@ def test_without_phase_steps_such_a_load_is_read_wrong_whatever_the_window():
 
 def test_a_block_is_fifty_ticks_of_calls_in_eight_runs_shifted_by_an_eighth_each():
     bench = Bench((0.002, 400.0))
-    pauses = []
     calls = Calls(bench.run_once, bench.clock, lambda: None)
-    runs = AlignedRuns(calls, [bench.meter], bench.meter, 0.1, "gpu", pauses.append)
+    runs = AlignedRuns(calls, [bench.meter], bench.meter, 0.1, "gpu")
     run = runs.run(7)
-    assert pauses == [pytest.approx(0.1 / 8)]
+    assert bench.clock.waits == [pytest.approx(0.1 / 8)]
     assert run.is_aligned
     assert run.readings[0].duration_s == pytest.approx(0.7, abs=0.01)
     assert sum(run.call_s) <= run.readings[0].duration_s
@@ -116,7 +114,7 @@ def test_warming_up_takes_five_seconds_and_until_calls_are_steady():
             bench.board.run(seconds * min(1.0 + call / 800, 2.0), watts)
 
     calls = Calls(slower, bench.clock, lambda: None)
-    maker = BlockMaker(calls, [bench.meter], "gpu", 1, bench.clock.sleep)
+    maker = BlockMaker(calls, [bench.meter], "gpu", 1)
     began_s = bench.clock.now()
     maker.warm_up(began_s + 60.0)
     assert 12.0 < bench.clock.now() - began_s < 20.0
@@ -195,7 +193,7 @@ def test_two_loads_a_few_per_cent_apart_are_told_apart_on_a_counter_that_ticks()
     clock = VirtualClock()
     board = TickingBoard(clock, seen_s=0.025, jitter_s=0.002)
     nvml = FakeNvml(board, clock=clock, latency_s=READ_S)
-    meter = NvmlMeter(["GPU-a"], nvml, clock, sleep=clock.sleep)
+    meter = NvmlMeter(["GPU-a"], nvml, clock)
     loads = [
         Load(name=name, run_once=lambda call, s=seconds: board.run(s, 500.0))
         for name, seconds in [("a", 0.00400), ("b", 0.00412)]
@@ -207,7 +205,6 @@ def test_two_loads_a_few_per_cent_apart_are_told_apart_on_a_counter_that_ticks()
         precision=0.02,
         max_seconds=900.0,
         component="gpu",
-        pause=clock.sleep,
     )
     (comparison,) = contest.comparisons
     assert comparison.verdict == "A"

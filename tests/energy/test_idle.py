@@ -15,10 +15,11 @@ CORES = os.cpu_count()
 
 
 class Bench:
-    """A clock, the kernel's busy time, and a way to sleep that moves both."""
+    """The kernel's busy time, and a clock on which waiting moves it."""
 
     def __init__(self, folder):
         self.clock, self.proc = HandClock(), FakeProc(folder)
+        self.clock.wait = self.sleep
         self.busy_threads, self.slept = 0.0, []
         self.tree = ProcessTree(self.proc.root)
 
@@ -28,7 +29,7 @@ class Bench:
         self.proc.machine(busy_s=1000.0 + self.busy_threads * seconds)
 
     def idle(self, *meters, seconds=2.0):
-        return idle_power(meters, self.clock, seconds=seconds, sleep=self.sleep, tree=self.tree)
+        return idle_power(meters, self.clock, seconds=seconds, tree=self.tree)
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from energy_fakes import FakePowercap, FakeProc, HandClock
 from ecoautoml.energy.base import CounterReading, Scope
 from ecoautoml.energy.counters.processes import ProcessTree
 from ecoautoml.energy.counters.share_account import share_of
+from ecoautoml.energy.counters.shared_meter import SharedMeter
 from ecoautoml.energy.counters.shares import SharedCounters
 from ecoautoml.energy.cpu.rapl import RaplMeter
 from ecoautoml.energy.traces.replay import ReplayMeter
-from ecoautoml.energy.traces.trace import Trace
+from ecoautoml.energy.traces.trace import Trace, played
 from ecoautoml.records.energy_reading import Provenance
 
 MAIN, FIRST, SECOND, STRANGER, KERNEL = 60, 70, 80, 90, 2
@@ -38,6 +39,10 @@ class Machine:
         for pid in self.used_s:
             self.show(pid)
         self.run(0.0)
+
+    def shared(self, meter, scope=Scope.TREE):
+        """Return another meter's counter, shared out among these processes."""
+        return SharedMeter(meter, scope, ProcessTree(self.proc.root), is_guarded=False)
 
     def show(self, pid):
         self.proc.process(pid, MAIN if pid in (FIRST, SECOND) else 1, self.used_s[pid])
@@ -325,7 +330,7 @@ def test_every_door_to_a_machines_counter_shares_it_out_alike(machine, tmp_path,
         meter = RaplMeter(zones.root, machine.proc.root, machine.clock)
     else:
         recorded = Trace(rows=((100.0, 5.0), (102.0, 65.0)), provenance=Provenance.MEASURED)
-        meter = ReplayMeter(recorded, proc=machine.proc.root)
+        meter = machine.shared(ReplayMeter(recorded))
     before = meter.read(FIRST)
     machine.run(2.0, first=0.5, stranger=1.5)
     if door == "rapl":
@@ -338,9 +343,20 @@ def test_every_door_to_a_machines_counter_shares_it_out_alike(machine, tmp_path,
 
 
 def test_a_share_of_a_recorded_estimate_is_an_estimate(machine):
-    meter = ReplayMeter([(100.0, 5.0), (102.0, 65.0)], proc=machine.proc.root)
+    meter = machine.shared(ReplayMeter([(100.0, 5.0), (102.0, 65.0)]))
     (reading,) = meter.readings_between(meter.read(FIRST), meter.read(FIRST))
     assert reading.provenance is Provenance.ESTIMATED
+
+
+def test_a_share_of_a_counter_that_lost_count_says_why_it_did(machine):
+    was_reset = Trace(rows=((100.0, 900.0), (101.0, 960.0), (102.0, 2.0)), is_raw=True)
+    meter = machine.shared(ReplayMeter(was_reset))
+    before = meter.read(FIRST)
+    machine.run(1.0, first=1.0)
+    meter.read(FIRST)
+    (reading,) = meter.readings_between(before, meter.read(FIRST))
+    assert reading.energy_j is None
+    assert reading.reason == played(was_reset).losses[0]
 
 
 BURN = """

@@ -11,7 +11,7 @@ def ticking(latency_s=0.0024, **options):
     clock = VirtualClock()
     board = TickingBoard(clock, **options)
     nvml = FakeNvml(board, clock=clock, latency_s=latency_s)
-    return clock, board, nvml, NvmlMeter(["GPU-a"], nvml, clock, sleep=clock.sleep)
+    return clock, board, nvml, NvmlMeter(["GPU-a"], nvml, clock)
 
 
 @pytest.mark.parametrize("tick_s", [0.01, 0.02, 0.1, 0.5])
@@ -90,13 +90,13 @@ def test_a_counter_that_stands_or_is_lost_has_no_tick_but_a_reason(values):
     def look():
         return Look(value=next(rest, values[-1]), time_s=0.3 * next(times))
 
-    tick = find_tick(look, sleep=lambda seconds: None)
+    tick = find_tick(look, wait=lambda seconds: None)
     assert tick.tick_s is None
     assert tick.reason
 
 
 def test_a_clock_that_stands_still_cannot_keep_it_looking():
-    tick = find_tick(lambda: Look(value=1, time_s=1.0), sleep=lambda seconds: None)
+    tick = find_tick(lambda: Look(value=1, time_s=1.0), wait=lambda seconds: None)
     assert tick.tick_s is None
 
 
@@ -105,7 +105,7 @@ def test_of_several_boards_the_slowest_decides():
     boards = [
         TickingBoard(clock, f"GPU-{i}", tick_s=tick_s) for i, tick_s in enumerate((0.02, 0.1))
     ]
-    meter = NvmlMeter(["GPU-0", "GPU-1"], FakeNvml(*boards, clock=clock), clock, sleep=clock.sleep)
+    meter = NvmlMeter(["GPU-0", "GPU-1"], FakeNvml(*boards, clock=clock), clock)
     assert [tick.tick_s for tick in meter.ticks()] == pytest.approx([0.02, 0.1], rel=0.1)
     assert meter.tick_s == pytest.approx(0.1, rel=0.05)
 
@@ -113,7 +113,7 @@ def test_of_several_boards_the_slowest_decides():
 def test_a_board_without_joules_has_no_tick_and_costs_no_time():
     clock, board, _, _ = ticking()
     board.mig = 1
-    meter = NvmlMeter(["GPU-a"], FakeNvml(board), clock, sleep=clock.sleep)
+    meter = NvmlMeter(["GPU-a"], FakeNvml(board), clock)
     before_s = clock.now()
     assert meter.tick_s is None
     assert meter.min_window_s == 0.1

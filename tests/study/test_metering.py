@@ -3,29 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from energy_fakes import HandClock
+from hand_made_meters import SteadyMeter
 
-from ecoautoml.energy.base import (
-    Availability,
-    CounterReading,
-    EnergyMeter,
-    Scope,
-    difference,
-    paired,
-)
-from ecoautoml.energy.clock import Clock
+from ecoautoml.energy.base import CounterReading, Scope
 from ecoautoml.energy.select import MeterSet
-from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.study.metering import IDLE_S, Metering
-
-
-class HandClock(Clock):
-    """A clock that sleeping moves too."""
-
-    def __init__(self):
-        self.time_s = 50.0
-
-    def now(self):
-        return self.time_s
 
 
 class Machine:
@@ -35,6 +18,7 @@ class Machine:
 
     def __init__(self):
         self.clock = HandClock()
+        self.clock.wait = self.run
         self.own_j = self.others_j = 0.0
 
     def run(self, seconds, own_w=0.0, others_w=0.0):
@@ -49,20 +33,16 @@ class Machine:
         )
 
 
-class ScopedMeter(EnergyMeter):
+class ScopedMeter(SteadyMeter):
     """Reads the machine's counter, or somebody's part of it above idle."""
 
-    name = "by_hand"
-
     def __init__(self, machine, scope):
+        super().__init__(machine.clock, machine.idle_w)
         self.machine, self.scope = machine, scope
-
-    def is_available(self):
-        return Availability(ok=True, detail="by hand")
 
     def read(self, pid=None):
         machine = self.machine
-        idle_j = machine.idle_w * machine.clock.time_s
+        idle_j = machine.idle_w * machine.clock.now()
         joules = {
             Scope.DEVICE: idle_j + machine.own_j + machine.others_j,
             Scope.OTHERS: machine.others_j,
@@ -73,19 +53,8 @@ class ScopedMeter(EnergyMeter):
 
     def readings_between(self, before, after):
         idle_share = 1.0 if self.scope is Scope.DEVICE else 0.0
-        return [
-            difference(
-                start,
-                end,
-                provenance=Provenance.MEASURED,
-                source="by_hand:1",
-                idle_share=idle_share,
-            )
-            for start, end in paired(before, after)
-        ]
-
-    def close(self):
-        pass
+        readings = super().readings_between(before, after)
+        return [replace(reading, idle_share=idle_share) for reading in readings]
 
 
 @pytest.fixture
@@ -94,9 +63,9 @@ def machine():
 
 
 def started(machine):
-    metering = Metering(machine.opened, sleep=machine.run)
+    metering = Metering(machine.opened)
     assert [power.idle_w for power in metering.idle_before] == [pytest.approx(10.0)]
-    assert machine.clock.time_s >= 50.0 + IDLE_S
+    assert machine.clock.time_s >= 100.0 + IDLE_S
     return metering
 
 
@@ -161,7 +130,7 @@ def test_idle_power_that_a_model_states_beside_its_counter_is_metered_too():
         meters = () if scope is Scope.OTHERS else (Model(machine, scope),)
         return replace(machine.opened(scope), meters=meters)
 
-    metering = Metering(opened, sleep=machine.run)
+    metering = Metering(opened)
     machine.run(5, own_w=2)
     assert metering.others() is None
     assert metering.idle().energy_j == pytest.approx(20.0)
@@ -180,7 +149,7 @@ def test_the_idle_watts_are_measured_again_at_the_end_and_no_line_grows_by_it(ma
 
 
 def test_without_a_meter_nothing_is_known_and_nothing_is_zero(machine):
-    metering = Metering(lambda scope: replace(machine.opened(scope), meters=()), sleep=machine.run)
+    metering = Metering(lambda scope: replace(machine.opened(scope), meters=()))
     machine.run(5, own_w=2)
     assert metering.metered() is None
     assert metering.idle() is None
@@ -191,5 +160,5 @@ def test_without_a_meter_nothing_is_known_and_nothing_is_zero(machine):
 def test_why_joules_are_unknown_is_told(machine):
     metering = started(machine)
     assert metering.why_unknown() is None
-    without = Metering(lambda scope: replace(machine.opened(scope), meters=()), sleep=machine.run)
+    without = Metering(lambda scope: replace(machine.opened(scope), meters=()))
     assert without.why_unknown() == "there is no meter"

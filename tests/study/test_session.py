@@ -99,9 +99,10 @@ def test_other_images_are_refused_before_the_session_counts_as_open(opened, chan
 
 def test_the_same_images_elsewhere_are_welcome(opened):
     unexplained_s(opened)
-    session, _ = opened()
+    session, ledger = opened()
     session.begin(replace(IMAGES, folder="elsewhere"))
     session.end()
+    assert [one.is_ended for one in ledger.sessions()][-1]
 
 
 def test_lines_are_written_at_once_and_later_sessions_add_theirs(opened, tmp_path):

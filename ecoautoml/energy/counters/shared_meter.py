@@ -21,18 +21,29 @@ class SharedMeter(EnergyMeter):
         meter: What reads the machine, a meter at the wall for one.
         scope: Whose part is read.
         tree: Where CPU seconds come from; None: this machine's processes.
+        is_guarded: Whether a thread looks in between; a trace played by looks needs none.
     """
 
     is_machine_wide = True
 
-    def __init__(self, meter: EnergyMeter, scope: Scope, tree: ProcessTree | None = None) -> None:
+    def __init__(
+        self,
+        meter: EnergyMeter,
+        scope: Scope,
+        tree: ProcessTree | None = None,
+        *,
+        is_guarded: bool = True,
+    ) -> None:
         self._meter = meter
         self._tree = tree or ProcessTree()
         # a slow counter, asked over a network maybe, is looked at less often
         guard_s = max(GUARD_S, meter.min_window_s / LOOKS_PER_WINDOW)
-        self._counters = SharedCounters(self._look, self._tree, scope, guard_s=guard_s)
+        self._counters = SharedCounters(
+            self._look, self._tree, scope, is_guarded=is_guarded, guard_s=guard_s
+        )
         self.min_window_s = meter.min_window_s
         self.tick_s = meter.tick_s
+        self.is_recorded = meter.is_recorded
 
     @property
     def name(self) -> str:
@@ -63,14 +74,7 @@ class SharedMeter(EnergyMeter):
             sources={component: one.source for component, one in about.items()},
             losses={},
         )
-        return [
-            replace(
-                part,
-                provenance=weakest((part.provenance, about[part.component].provenance))
-                or part.provenance,
-            )
-            for part in parts
-        ]
+        return [_as_good_as(part, about[part.component]) for part in parts]
 
     def close(self) -> None:
         """Close the other meter."""
@@ -80,3 +84,10 @@ class SharedMeter(EnergyMeter):
     def _look(self) -> list[CounterReading]:
         busy_s = self._tree.machine_busy_s()
         return [replace(reading, busy_s=busy_s) for reading in self._meter.read()]
+
+
+def _as_good_as(part: EnergyReading, whole: EnergyReading) -> EnergyReading:
+    """Return a part that is known no better than the whole, and unknown for the whole's reason."""
+    recorded = weakest((part.provenance, whole.provenance))
+    reason = part.reason if whole.reason is None else whole.reason
+    return replace(part, provenance=recorded or part.provenance, reason=reason)

@@ -8,19 +8,18 @@ import os
 import platform
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ecoautoml.energy.base import Availability, CounterReading, EnergyMeter, Scope
+from ecoautoml.energy.base import Scope
 from ecoautoml.energy.clock import Clock, MonotonicClock
 from ecoautoml.energy.counters.processes import ProcessTree
-from ecoautoml.energy.counters.shares import SharedCounters
 from ecoautoml.energy.counters.unwrap import Unwrapper
-from ecoautoml.energy.cpu.filtering import FILTERED, WARNING, is_filtered
+from ecoautoml.energy.cpu.filtering import is_filtered
+from ecoautoml.energy.cpu.package_meter import PackageMeter
 from ecoautoml.energy.cpu.rapl_zones import LARGEST_W, STILL_S
-from ecoautoml.records.energy_reading import EnergyReading
 
 EVENTS = {"cpu": "energy-pkg", "dram": "energy-ram"}
 """The event of each component. energy-cores and energy-gpu are parts of a package, energy-psys
@@ -33,7 +32,7 @@ ATTRIBUTES_BYTES = 64
 """PERF_ATTR_SIZE_VER0: the fields up to bp_addr, which every kernel takes."""
 
 
-class Counter(Protocol):
+class Source(Protocol):
     """One open event on one processor."""
 
     def read(self) -> int:
@@ -43,18 +42,17 @@ class Counter(Protocol):
         """Give it back."""
 
 
-OpenCounter = Callable[[int, int, int], Counter]
+OpenCounter = Callable[[int, int, int], Source]
 """Opens an event system-wide: type of the PMU, its configuration, number of the CPU."""
 
 
-class PerfMeter(EnergyMeter):
+class PerfMeter(PackageMeter):
     """Reads the events energy-pkg (as "cpu") and energy-ram (as "dram"), summed over sockets.
 
     They are the counters `rapl` reads, at another door, which may be open where powercap's is
     shut: events of a whole system need kernel.perf_event_paranoid of 0 or less, or CAP_PERFMON.
     The kernel counts in 64 bits and so never wraps; a unit is 2**-32 J, and one CPU of each socket
-    counts for it (commit 4788e5b4 of Linux). They are shared out by CPU time, see
-    `ecoautoml.energy.counters.shares`.
+    counts for it (commit 4788e5b4 of Linux).
 
     Args:
         root: Where the kernel describes the event source.
@@ -64,8 +62,6 @@ class PerfMeter(EnergyMeter):
         open_counter: Opens an event; None: perf_event_open(2).
         dev: Where device files are.
     """
-
-    min_window_s = 0.5
 
     def __init__(
         self,
@@ -77,14 +73,15 @@ class PerfMeter(EnergyMeter):
         open_counter: OpenCounter | None = None,
         dev: Path = Path("/dev"),
     ) -> None:
-        self._clock = clock or MonotonicClock()
-        self._tree = ProcessTree(proc)
-        self._events: dict[str, list[_Event]] = {}
-        self._reason = self._open(root, proc, open_counter or open_event)
-        self._is_filtered = bool(self._events) and is_filtered(proc, dev)
-        self._sources = {component: f"perf:{EVENTS[component]}" for component in EVENTS}
-        self._counters = SharedCounters(
-            self._look, self._tree, scope, is_guarded=bool(self._events)
+        self._events, why_none = _open_all(root, proc, open_counter or open_event)
+        super().__init__(
+            self._events,
+            sources={component: f"perf:{name}" for component, name in EVENTS.items()},
+            why_none=why_none,
+            is_filtered=is_filtered(proc, dev),
+            tree=ProcessTree(proc),
+            clock=clock or MonotonicClock(),
+            scope=scope,
         )
 
     @property
@@ -92,111 +89,55 @@ class PerfMeter(EnergyMeter):
         """Return "perf"."""
         return "perf"
 
-    def is_available(self) -> Availability:
-        """Return whether the packages can be read."""
-        cpu = self._counters.look()[0]
-        if cpu.energy_j is None:
-            return Availability(ok=False, reason=cpu.reason or "the events cannot be read")
-        n_sockets = len(self._events["cpu"])
-        names = ", ".join(self._sources[component] for component in self._events)
-        detail = f"{names} of {n_sockets} socket{'s' if n_sockets > 1 else ''}"
-        return Availability(ok=True, detail=f"{detail}; {WARNING}" if self._is_filtered else detail)
-
-    def read(self, pid: int | None = None) -> list[CounterReading]:
-        """Return a process's part of the packages and of the memory."""
-        return self._counters.read(pid)
-
-    def readings_between(
-        self, before: Sequence[CounterReading], after: Sequence[CounterReading]
-    ) -> list[EnergyReading]:
-        """Return a process's part of the joules between two reads."""
-        return self._counters.readings_between(
-            before,
-            after,
-            sources=self._sources,
-            losses=self._losses,
-            relative_uncertainty=FILTERED if self._is_filtered else None,
-        )
-
     def close(self) -> None:
         """Give the events back; later reads are unknown."""
-        self._counters.close()
-        if self._reason is None:
-            self._reason = "the meter was closed"
-            for event in self._all_events():
-                event.counter.close()
+        super().close()
+        events, self._events = self._events, {}
+        if events:
+            self._forget("the meter was closed")
+        for event in (event for members in events.values() for event in members):
+            event.source.close()
 
-    @property
-    def _losses(self) -> Mapping[str, Sequence[str]]:
-        return {
-            component: [loss for event in events for loss in event.sum.losses]
-            for component, events in self._events.items()
-        }
-
-    def _all_events(self) -> list[_Event]:
-        return [event for events in self._events.values() for event in events]
-
-    def _open(self, root: Path, proc: Path, open_counter: OpenCounter) -> str | None:
-        """Open what there is; return why the packages cannot be read, None when they can."""
-        if not (root / "type").exists():
-            return (
-                f"the kernel has no energy events ({root}); virtual machines usually have none, "
-                "so set measure.meter to cpu_time, an estimate"
-            )
-        try:
-            self._events["cpu"] = _open_component(root, EVENTS["cpu"], open_counter)
-        except PermissionError:
-            return (
-                "the kernel does not let this user count events of the whole machine "
-                f"(kernel.perf_event_paranoid is {_paranoid(proc)}); have an administrator set it "
-                "to 0 or grant CAP_PERFMON, or set measure.meter to cpu_time, an estimate"
-            )
-        except (OSError, ValueError) as error:
-            return f"the event energy-pkg cannot be opened: {error}"
-        with contextlib.suppress(OSError, ValueError):  # few processors count their memory
-            self._events["dram"] = _open_component(root, EVENTS["dram"], open_counter)
-        return None
-
-    def _look(self) -> list[CounterReading]:
-        """Return the whole counters of this machine, and how busy it was."""
-        busy_s, time_s = self._tree.machine_busy_s(), self._clock.now()
-        return [
-            self._look_at(component, self._events.get(component, []), time_s, busy_s)
-            for component in self._events or ("cpu",)
-        ]
-
-    def _look_at(
-        self, component: str, events: Sequence[_Event], time_s: float, busy_s: float | None
-    ) -> CounterReading:
-        reason = self._reason
-        for event in events if reason is None else ():
-            try:
-                event.advance(time_s, busy_s)
-            except OSError as error:
-                reason = f"{EVENTS[component]} cannot be read: {error}"
-            if event.sum.is_still:
-                reason = f"{EVENTS[component]} stands still while the processor works"
-        total_j = sum(event.sum.total_j for event in events)
-        return CounterReading(
-            component=component,
-            energy_j=total_j if reason is None else None,
-            time_s=time_s,
-            reason=reason,
-            generation=sum(len(event.sum.losses) for event in events),
-            busy_s=busy_s,
-        )
+    def _detail(self) -> str:
+        n_sockets = len(self._events["cpu"])
+        return f"{super()._detail()} of {n_sockets} socket{'s' if n_sockets > 1 else ''}"
 
 
 @dataclass(slots=True, kw_only=True)
 class _Event:
-    """One event on one socket: its counter, joules per count, and sum."""
+    """One event on one socket: where it is read, joules per count, and their sum."""
 
-    counter: Counter
+    label: str
+    source: Source
     unit_j: float
-    sum: Unwrapper
+    counter: Unwrapper
 
     def advance(self, now_s: float, busy_s: float | None) -> None:
-        self.sum.advance(self.counter.read() * self.unit_j, now_s, busy_s)
+        self.counter.advance(self.source.read() * self.unit_j, now_s, busy_s)
+
+
+def _open_all(
+    root: Path, proc: Path, open_counter: OpenCounter
+) -> tuple[dict[str, list[_Event]], str]:
+    """Return the events of each component, and why the packages' are missing if they are."""
+    if not (root / "type").exists():
+        return {}, (
+            f"the kernel has no energy events ({root}); virtual machines usually have none, "
+            "so set measure.meter to cpu_time, an estimate"
+        )
+    try:
+        events = {"cpu": _open_component(root, EVENTS["cpu"], open_counter)}
+    except PermissionError:
+        return {}, (
+            "the kernel does not let this user count events of the whole machine "
+            f"(kernel.perf_event_paranoid is {_paranoid(proc)}); have an administrator set it "
+            "to 0 or grant CAP_PERFMON, or set measure.meter to cpu_time, an estimate"
+        )
+    except (OSError, ValueError) as error:
+        return {}, f"the event energy-pkg cannot be opened: {error}"
+    with contextlib.suppress(OSError, ValueError):  # few processors count their memory
+        events["dram"] = _open_component(root, EVENTS["dram"], open_counter)
+    return events, ""
 
 
 def _open_component(root: Path, name: str, open_counter: OpenCounter) -> list[_Event]:
@@ -216,12 +157,12 @@ def _open_component(root: Path, name: str, open_counter: OpenCounter) -> list[_E
     opened: list[_Event] = []
     try:
         for cpu in _cpus(_text(root / "cpumask")):
-            counter = open_counter(pmu, config, cpu)
-            total = Unwrapper(wrap_j=None, max_w=LARGEST_W, still_s=STILL_S)
-            opened.append(_Event(counter=counter, unit_j=unit_j, sum=total))
+            source = open_counter(pmu, config, cpu)
+            counter = Unwrapper(wrap_j=None, max_w=LARGEST_W, still_s=STILL_S)
+            opened.append(_Event(label=name, source=source, unit_j=unit_j, counter=counter))
     except OSError:
         for event in opened:
-            event.counter.close()
+            event.source.close()
         raise
     if not opened:
         raise ValueError(f"no CPU counts {name}")
@@ -269,7 +210,7 @@ class _OpenEvent:
         os.close(self._descriptor)
 
 
-def open_event(pmu: int, config: int, cpu: int) -> Counter:
+def open_event(pmu: int, config: int, cpu: int) -> Source:
     """Open an event for all processes on one CPU, with perf_event_open(2).
 
     Args:

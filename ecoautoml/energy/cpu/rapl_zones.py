@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,11 @@ class Zone:
     package: str
     name: str
     counter: Unwrapper
+
+    @property
+    def label(self) -> str:
+        """Return its folder's name."""
+        return self.path.name
 
     def advance(self, now_s: float, busy_s: float | None) -> None:
         """Read the counter and add what was used since the last read.
@@ -163,9 +168,3 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8").strip()
     except OSError:
         return None
-
-
-def shortest_gap_s(zones: Iterable[Zone]) -> float | None:
-    """Return the seconds between reads below which no zone's wraps can be missed."""
-    gaps_s = [zone.counter.longest_gap_s for zone in zones]
-    return min((gap_s for gap_s in gaps_s if gap_s is not None), default=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +41,6 @@ class BoardMeter:
         clock: Where time comes from.
         tree: Which processes belong together.
         scope: Whose part of the joules is asked for.
-        sleep: Waits so many seconds of that clock.
     """
 
     def __init__(
@@ -52,10 +50,9 @@ class BoardMeter:
         clock: Clock,
         tree: ProcessTree,
         scope: Scope,
-        sleep: Callable[[float], None],
     ) -> None:
         self.board = board
-        self.counter = BoardCounter(nvml, board, clock, sleep)
+        self.counter = BoardCounter(nvml, board, clock)
         self._nvml = nvml
         self._clock = clock
         self._scope = scope

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,16 +39,12 @@ class BoardCounter:
         nvml: The management library, initialised.
         board: The board.
         clock: Where time comes from.
-        sleep: Waits so many seconds of that clock.
     """
 
-    def __init__(
-        self, nvml: Any, board: OpenBoard, clock: Clock, sleep: Callable[[float], None]
-    ) -> None:
+    def __init__(self, nvml: Any, board: OpenBoard, clock: Clock) -> None:
         self._nvml = nvml
         self._board = board
         self._clock = clock
-        self._sleep = sleep
         self._reason = board.reason
         self._last_mj = 0
         self._generation = 0
@@ -80,7 +75,7 @@ class BoardCounter:
         if self._power is not None:
             return Tick(tick_s=None, reason="there is no counter; its power is integrated")
         if self._tick is None:
-            self._tick = find_tick(self._look_at_stamped, sleep=self._sleep)
+            self._tick = find_tick(self._look_at_stamped, wait=self._clock.wait)
         return self._tick
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -50,8 +49,6 @@ class NvmlMeter(EnergyMeter):
         environ: Environment variables; None: this process's.
         tree: Which processes belong together; None: this machine's processes.
         scope: Whose part of the boards' joules is asked for.
-        sleep: Waits so many seconds of ``clock``, between looks that find the tick; None: really,
-            on the machine's clock, and not at all on another.
     """
 
     def __init__(
@@ -64,11 +61,9 @@ class NvmlMeter(EnergyMeter):
         environ: Mapping[str, str] | None = None,
         tree: ProcessTree | None = None,
         scope: Scope = Scope.TREE,
-        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._nvml = nvml or pynvml
         self._clock = clock or MonotonicClock()
-        self._sleep = sleep or (time.sleep if clock is None else _do_not_wait)
         self._synchronize = synchronize
         self._tree = tree or ProcessTree()
         self._scope = scope
@@ -181,8 +176,4 @@ class NvmlMeter(EnergyMeter):
 
     def _open(self, device: str) -> BoardMeter:
         board = open_board(self._nvml, device)
-        return BoardMeter(self._nvml, board, self._clock, self._tree, self._scope, self._sleep)
-
-
-def _do_not_wait(seconds: float) -> None:
-    """Do nothing: a clock moved by hand has nobody to wait for."""
+        return BoardMeter(self._nvml, board, self._clock, self._tree, self._scope)

@@ -60,7 +60,7 @@ class Tick:
 def find_tick(
     look: Callable[[], Look],
     *,
-    sleep: Callable[[float], None],
+    wait: Callable[[float], None],
     max_s: float = MAX_S,
     moves: int = MOVES,
 ) -> Tick:
@@ -71,7 +71,7 @@ def find_tick(
 
     Args:
         look: Reads the counter.
-        sleep: Waits so many seconds between two looks.
+        wait: Waits so many seconds between two looks.
         max_s: Seconds to look at most.
         moves: Gaps after which to stop.
     """
@@ -82,7 +82,7 @@ def find_tick(
             return Tick(tick_s=None, reason="the counter cannot be read")
         if looks[-1].time_s - looks[0].time_s >= max_s:
             break
-        sleep(PAUSE_S)
+        wait(PAUSE_S)
         looks.append(look())
         n_moves += looks[-1].value != looks[-2].value
     return tick_of(looks)

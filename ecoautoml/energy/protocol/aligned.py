@@ -10,7 +10,7 @@ heals. Eight runs, each shifted by an eighth of a tick, see all parts of it (arX
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ecoautoml.energy.base import CounterReading, EnergyMeter
@@ -80,7 +80,6 @@ class AlignedRuns:
         ticked: The one among them whose moves begin and end a run.
         tick_s: Seconds between its moves.
         target: Which of its components counts.
-        pause: Waits so many seconds, doing nothing.
     """
 
     def __init__(
@@ -90,14 +89,12 @@ class AlignedRuns:
         ticked: EnergyMeter,
         tick_s: float,
         target: str | None,
-        pause: Callable[[float], None],
     ) -> None:
         self._calls = calls
         self._meters = tuple(meters)
         self._ticked = ticked
         self._tick_s = tick_s
         self._target = target
-        self._pause = pause
         self._n_runs = 0
         self._idle_s = 0.0
         self._idle_before_start_s = 0.0
@@ -136,7 +133,7 @@ class AlignedRuns:
         wanted_s = self._n_runs * self._tick_s / SUB_BLOCKS
         pause_s = (wanted_s - self._idle_s - self._idle_before_start_s) % self._tick_s
         before_s = self._calls.clock.now()
-        self._pause(pause_s)
+        self._calls.clock.wait(pause_s)
         self._idle_s += self._calls.clock.now() - before_s
 
     def _first_look_s(self) -> float:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ecoautoml.energy.base import EnergyMeter
-from ecoautoml.energy.clock import Clock, MonotonicClock
 from ecoautoml.energy.gpu.state import BoardState
 from ecoautoml.energy.protocol.aligned import SUB_BLOCKS, AlignedRuns, Run, counts
 from ecoautoml.energy.protocol.calls import Calls
@@ -58,8 +56,6 @@ class BlockMaker:
         meters: What to read around each block.
         component: Which joules count: "cpu", "gpu:UUID", "gpu" for all boards; None: all.
         images_per_call: Images in one call.
-        pause: Waits so many seconds, doing nothing; None: really, when the machine's clock is
-            used, and not at all on another.
     """
 
     def __init__(
@@ -68,7 +64,6 @@ class BlockMaker:
         meters: Sequence[EnergyMeter],
         component: str | None,
         images_per_call: int,
-        pause: Callable[[float], None] | None = None,
     ) -> None:
         self._calls = calls
         self._meters = tuple(meters)
@@ -78,7 +73,7 @@ class BlockMaker:
         self._is_steady = True
         self._state_meters = [meter for meter in meters if isinstance(meter, TellsState)]
         self._sub_block_ticks = 0
-        self._aligned = self._find_aligned(pause or _pause_of(calls.clock))
+        self._aligned = self._find_aligned()
 
     def warm_up(self, deadline_s: float) -> None:
         """Call until the load is steady; about as long as a block without ticks is to be then.
@@ -101,7 +96,7 @@ class BlockMaker:
         after = self._throttle_reasons()
         return self._block_of(runs, None if before is None or after is None else before | after)
 
-    def _find_aligned(self, pause: Callable[[float], None]) -> AlignedRuns | None:
+    def _find_aligned(self) -> AlignedRuns | None:
         for meter in self._meters:
             tick_s = meter.tick_s
             if tick_s is None or not any(
@@ -109,7 +104,7 @@ class BlockMaker:
             ):
                 continue
             self._sub_block_ticks = math.ceil(meter.min_window_s / tick_s / SUB_BLOCKS)
-            return AlignedRuns(self._calls, self._meters, meter, tick_s, self._component, pause)
+            return AlignedRuns(self._calls, self._meters, meter, tick_s, self._component)
         return None
 
     def _plain_run(self) -> Run:
@@ -165,10 +160,6 @@ def calls_per_block(call_s: float, meters: Sequence[EnergyMeter]) -> int:
     """Return how many calls of that many seconds fill the slowest meter's shortest window."""
     block_s = max((meter.min_window_s for meter in meters), default=0.1)
     return min(max(math.ceil(block_s / call_s), 1), MAX_CALLS_PER_BLOCK)
-
-
-def _pause_of(clock: Clock) -> Callable[[float], None]:
-    return time.sleep if isinstance(clock, MonotonicClock) else lambda seconds: None
 
 
 def _sum_j(readings: Sequence[EnergyReading]) -> float | None:

@@ -33,7 +33,6 @@ def measure_blocks(
     max_seconds: float,
     component: str | None,
     synchronize: Callable[[], None] = lambda: None,
-    pause: Callable[[float], None] | None = None,
 ) -> InferenceMeasurement:
     """Return energy per image and latency per call of ``run_once``.
 
@@ -56,11 +55,9 @@ def measure_blocks(
         max_seconds: Seconds after which no further block begins, warm-up included.
         component: Which joules count: "cpu", "gpu:UUID", "gpu" for all boards; None: all.
         synchronize: Waits until the device has done what it was given; part of each call's time.
-        pause: Waits so many seconds of ``clock``, doing nothing; None: really, when that is the
-            machine's, and not at all on another.
     """
     calls = Calls(run_once, clock, synchronize)
-    maker = BlockMaker(calls, meters, component, images_per_call, pause)
+    maker = BlockMaker(calls, meters, component, images_per_call)
     began_s = clock.now()
     deadline_s = began_s + max_seconds
     maker.warm_up(began_s + max_seconds / 4)

@@ -70,7 +70,6 @@ def measure_in_turn(
     max_seconds: float,
     component: str | None,
     seed: int = 0,
-    pause: Callable[[float], None] | None = None,
 ) -> Contest:
     """Measure loads in rounds of random order, until every ratio is known well enough.
 
@@ -89,7 +88,6 @@ def measure_in_turn(
         max_seconds: Seconds after which no further round begins.
         component: Which joules count, as in `ecoautoml.energy.protocol.blocks.measure_blocks`.
         seed: Seed of the order within rounds.
-        pause: Waits so many seconds, as in `ecoautoml.energy.protocol.blocks.measure_blocks`.
     """
     makers = {
         load.name: BlockMaker(
@@ -97,7 +95,6 @@ def measure_in_turn(
             meters,
             component,
             load.images_per_call,
-            pause,
         )
         for load in loads
     }

@@ -5,23 +5,20 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ecoautoml.energy.base import (
     Availability,
     CounterReading,
     EnergyMeter,
-    Scope,
     difference,
     paired,
 )
 from ecoautoml.energy.clock import Clock
-from ecoautoml.energy.counters.processes import ProcessTree
-from ecoautoml.energy.counters.shares import SharedCounters, with_loss
+from ecoautoml.energy.counters.shares import with_loss
 from ecoautoml.energy.traces.trace import Look, Played, Row, Trace, played, read_trace
 from ecoautoml.errors import ConfigError
-from ecoautoml.records.energy_reading import EnergyReading, weakest
+from ecoautoml.records.energy_reading import EnergyReading
 
 TICKS_PER_WINDOW = 50
 """Ticks of a trace in its shortest window."""
@@ -36,27 +33,25 @@ class ReplayMeter(EnergyMeter):
     same counter. After the last row the trace starts over with its sums continued.
 
     What a file may say, faults of a raw counter included, is in `ecoautoml.energy.traces.trace`. A
-    trace knows nothing of processes, so whoever asks gets all of it; with ``proc`` it stands for a
-    machine's counter, and is shared out as one (see `ecoautoml.energy.counters.shares`).
+    trace knows nothing of processes, so whoever asks gets all of it; where it stands for a
+    machine's counter, a `SharedMeter` around it shares it out.
 
     Args:
         trace: The file, the rows, or the trace.
         component: The component it stands for; None: what the trace says.
-        proc: The kernel's process files to share it out by; None: it is not shared out.
-        scope: Whose part is read, where it is shared out.
         clock: What time it is, to play it by time; None: it is played by looks, and is a clock.
 
     Raises:
         ConfigError: The file cannot be read or is no cumulative counter.
     """
 
+    is_recorded = True
+
     def __init__(
         self,
         trace: Path | str | Sequence[Row] | Trace,
         component: str | None = None,
         *,
-        proc: Path | None = None,
-        scope: Scope = Scope.TREE,
         clock: Clock | None = None,
     ) -> None:
         self._trace = _trace(trace)
@@ -65,12 +60,6 @@ class ReplayMeter(EnergyMeter):
         tape = _Tape(self._played)
         self._tape: _Tape | _Reel = tape if clock is None else _Reel(self._played, clock)
         self._clock = ReplayClock(tape) if clock is None else clock
-        self._tree = None if proc is None else ProcessTree(proc)
-        self._counters = (
-            SharedCounters(self._look, self._tree, scope, is_guarded=clock is not None)
-            if self._tree is not None
-            else None
-        )
         self.tick_s = self._trace.tick_s
         self.min_window_s = max(0.1, TICKS_PER_WINDOW * (self.tick_s or 0.0))
 
@@ -95,33 +84,7 @@ class ReplayMeter(EnergyMeter):
         return Availability(ok=True, detail=self._trace.source)
 
     def read(self, pid: int | None = None) -> list[CounterReading]:
-        """Return the next row; the same whichever process is asked about, unless shared out."""
-        return self._look() if self._counters is None else self._counters.read(pid)
-
-    def readings_between(
-        self, before: Sequence[CounterReading], after: Sequence[CounterReading]
-    ) -> list[EnergyReading]:
-        """Return the recorded joules between two reads."""
-        if self._counters is None:
-            return [self._between(start, end) for start, end in paired(before, after)]
-        parts = self._counters.readings_between(
-            before,
-            after,
-            sources={self._component: self._trace.source},
-            losses={self._component: self._played.losses},
-        )
-        recorded = self._trace.provenance  # a share of an estimate is no better than it
-        return [
-            replace(one, provenance=weakest((one.provenance, recorded)) or recorded)
-            for one in parts
-        ]
-
-    def close(self) -> None:
-        """End the thread that reads in between, when there is one; later reads still work."""
-        if self._counters is not None:
-            self._counters.close()
-
-    def _look(self) -> list[CounterReading]:
+        """Return the next row; the same whichever process is asked about."""
         look = self._tape.advance()
         return [
             CounterReading(
@@ -130,9 +93,17 @@ class ReplayMeter(EnergyMeter):
                 time_s=look.time_s,
                 reason=look.reason,
                 generation=look.generation,
-                busy_s=None if self._tree is None else self._tree.machine_busy_s(),
             )
         ]
+
+    def readings_between(
+        self, before: Sequence[CounterReading], after: Sequence[CounterReading]
+    ) -> list[EnergyReading]:
+        """Return the recorded joules between two reads."""
+        return [self._between(start, end) for start, end in paired(before, after)]
+
+    def close(self) -> None:
+        """Do nothing: there is no device to give back."""
 
     def _between(self, start: CounterReading, end: CounterReading) -> EnergyReading:
         reading = difference(

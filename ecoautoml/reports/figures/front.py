@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from ecoautoml.records.columns import METRICS, is_parameter
+from ecoautoml.records.columns import INFERENCE_ENERGY, METRICS, is_parameter
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports.figures import style
@@ -180,7 +180,7 @@ def _dot(
     x = known(row[x_name])
     if x is None or (x <= 0 and x_name != "trial"):
         return None
-    has_interval = x_name == "inference_energy_j"
+    has_interval = x_name == INFERENCE_ENERGY
     provenance = _provenance(row, x_name)
     return Dot(
         trial=int(row["trial"]),
@@ -205,7 +205,7 @@ def _hover(
     summary: RunSummary,
 ) -> str:
     lines = [f"<b>trial {row['trial']}</b> ({STATE_WORDS[str(row['state'])]})"]
-    shown = dict.fromkeys((names[1], "inference_energy_j", *summary.objectives, *_HOVER_METRICS))
+    shown = dict.fromkeys((names[1], INFERENCE_ENERGY, *summary.objectives, *_HOVER_METRICS))
     for name in shown:
         value = score if name == names[1] else known(row[name])
         if value is not None:
@@ -219,7 +219,7 @@ def _hover(
 
 
 def _interval(row: pd.Series[Any], name: str) -> str:
-    if name != "inference_energy_j":
+    if name != INFERENCE_ENERGY:
         return ""
     low, high = known(row["inference_energy_j_low"]), known(row["inference_energy_j_high"])
     if low is None or high is None:
@@ -251,7 +251,7 @@ def _x_title(drawn: pd.DataFrame, x_name: str) -> str:
     title = METRICS[x_name].title
     if x_name in ENERGY_PROVENANCE:
         # Ticks carry their own prefix (µJ), so the unit would only contradict them.
-        title = {"inference_energy_j": "Inference energy per image"}.get(x_name, "Training energy")
+        title = {INFERENCE_ENERGY: "Inference energy per image"}.get(x_name, "Training energy")
         kinds = set(drawn[ENERGY_PROVENANCE[x_name]].dropna())
         weak = sorted(kind for kind in kinds if kind != Provenance.MEASURED.value)
         if weak:
