@@ -21,10 +21,11 @@ from ecoautoml.energy.clock import Clock
 from ecoautoml.energy.protocol.block import Block, BlockMaker
 from ecoautoml.energy.protocol.blocks import THROTTLED, flag_odd, half_width, summarize
 from ecoautoml.energy.protocol.calls import Calls
+from ecoautoml.energy.protocol.signed_ranks import middle
 from ecoautoml.records.measurement import Comparison, InferenceMeasurement
 
 MIN_ROUNDS = 8
-MAX_ROUNDS = 30
+MAX_ROUNDS = 300
 CONFIDENCE = 0.99
 """Of the interval that decides a verdict: equal loads are called different once in 100 times."""
 
@@ -74,7 +75,7 @@ def measure_in_turn(
     """Measure loads in rounds of random order, until every ratio is known well enough.
 
     It ends when, after at least 8 rounds, the half-width of the 99 % interval of every pair's ratio
-    is at most ``precision``, after 30 rounds, or when ``max_seconds`` are over; a round begun is
+    is at most ``precision``, after 300 rounds, or when ``max_seconds`` are over; a round begun is
     finished. It never ends because a difference has shown itself: that would find differences
     between equal loads.
 
@@ -130,7 +131,10 @@ def measure_in_turn(
 def compare(a: str, blocks_a: Sequence[Block], b: str, blocks_b: Sequence[Block]) -> Comparison:
     """Return the ratio of two loads' joules, from blocks of the same rounds.
 
-    The interval is Student's on the logarithms of the ratios within rounds.
+    Estimate and interval are those of `ecoautoml.energy.protocol.signed_ranks`, on the logarithms
+    of the ratios within rounds: on a machine with neighbours some blocks cost half as much again,
+    and a mean would need many rounds to forget them. As loads take turns in random order, such
+    blocks are as likely on either side.
 
     Args:
         a: Name of one load.
@@ -139,8 +143,8 @@ def compare(a: str, blocks_a: Sequence[Block], b: str, blocks_b: Sequence[Block]
         blocks_b: Its blocks.
     """
     logs = _log_ratios(blocks_a, blocks_b)
-    half = half_width(logs, CONFIDENCE)
-    if half is None:
+    found = middle(logs, CONFIDENCE)
+    if found is None:
         return Comparison(
             a=a,
             b=b,
@@ -151,16 +155,15 @@ def compare(a: str, blocks_a: Sequence[Block], b: str, blocks_b: Sequence[Block]
             n=len(logs),
             confidence=CONFIDENCE,
         )
-    mean = statistics.fmean(logs)
     verdict: Literal["A", "B", "tie"] = "tie"
-    if abs(mean) > half:
-        verdict = "A" if mean < 0 else "B"
+    if not found.low <= 0 <= found.high:
+        verdict = "A" if found.estimate < 0 else "B"
     return Comparison(
         a=a,
         b=b,
-        ratio=math.exp(mean),
-        ratio_low=math.exp(mean - half),
-        ratio_high=math.exp(mean + half),
+        ratio=math.exp(found.estimate),
+        ratio_low=math.exp(found.low),
+        ratio_high=math.exp(found.high),
         verdict=verdict,
         n=len(logs),
         confidence=CONFIDENCE,
@@ -194,9 +197,9 @@ def _is_enough(
         return True
     if not pairs:
         return all(_is_precise(each, precision) for each in blocks.values())
-    halves = [half_width(_log_ratios(blocks[a], blocks[b]), CONFIDENCE) for a, b in pairs]
+    found = [middle(_log_ratios(blocks[a], blocks[b]), CONFIDENCE) for a, b in pairs]
     # a pair without joules learns nothing more from another round
-    return all(half is None or half <= precision for half in halves)
+    return all(one is None or (one.high - one.low) / 2 <= precision for one in found)
 
 
 def _is_precise(blocks: Sequence[Block], precision: float) -> bool:
