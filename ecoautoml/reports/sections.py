@@ -68,7 +68,8 @@ def front_section(results: Sequence[TrialResult], summary: RunSummary, frames: F
     score = first_score(summary.objectives)
     drawn = markup.plot("figure-front", front.figure(results, summary, frames))
     lead = (
-        "No other model found is at least as good in everything and better in something. "
+        "Every other model found is beaten by one of these, or ties with it in energy and is no "
+        "better in the rest. "
         "Hover or tap a point for its details; hollow points are not measured joules."
     )
     return markup.section(
