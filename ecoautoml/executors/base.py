@@ -24,8 +24,8 @@ class Driver(Protocol):
     def tell(self, result: TrialResult) -> None:
         """Take the result of a trial; called exactly once for every trial that was asked for."""
 
-    def mark(self, mark: EnergyMark) -> None:
-        """Take the joules of a running trial so far; at least every 5 s."""
+    def mark(self, *marks: EnergyMark) -> None:
+        """Take the joules of all running trials so far: at least every 5 s, and after `tell`."""
 
     def stop(self) -> Decision | None:
         """Return what all running trials are told to end now, None to go on."""

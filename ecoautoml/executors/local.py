@@ -192,18 +192,20 @@ class LocalExecutor(Executor):
             worker.answer(driver.report(message))
         elif driver is not None and isinstance(message, TrialResult):
             worker.release()
-            driver.tell(message)
+            self._tell(driver, message)
             if (message.reason or "").startswith(OUT_OF_MEMORY):
                 self._discard(worker)  # whatever filled its memory may still be there
 
     def _look_after(self, driver: Driver) -> None:
         """Mark joules, and end trials that are over their time or do not answer."""
         now_s = time.monotonic()
-        is_mark_due = now_s - self._marked_s >= MARK_EVERY_S
-        for worker in [worker for worker in self._workers if worker.job is not None]:
+        working = [worker for worker in self._workers if worker.job is not None]
+        for worker in working:
             worker.read_energy()
-            if is_mark_due:
-                driver.mark(worker.mark())
+        if working and now_s - self._marked_s >= MARK_EVERY_S:
+            self._marked_s = now_s
+            driver.mark(*(worker.mark() for worker in working))
+        for worker in working:
             is_asked = worker.stop_decision is not None
             is_silent = is_asked and now_s - worker.stop_asked_s > self._grace_s
             if is_silent and not worker.connection.poll():
@@ -211,8 +213,6 @@ class LocalExecutor(Executor):
             elif now_s - worker.started_s > self._time_limit_s:
                 reason = f"took longer than executor.trial_time_limit_s ({self._time_limit_s:g} s)"
                 self._lose(worker, driver, reason)
-        if is_mark_due:
-            self._marked_s = now_s
 
     def _end_silent(self, worker: WorkerProcess, driver: Driver) -> None:
         """Kill a worker that was asked to stop and does not answer."""
@@ -239,7 +239,12 @@ class LocalExecutor(Executor):
                     "what they printed stands above"
                 )
         if result is not None and driver is not None:
-            driver.tell(result)
+            self._tell(driver, result)
+
+    def _tell(self, driver: Driver, result: TrialResult) -> None:
+        """Hand a result over; what the others have used is marked right after."""
+        driver.tell(result)
+        self._marked_s = 0.0
 
     def _settle(self, worker: WorkerProcess) -> None:
         """Put what a worker's start or task took on the bill."""

@@ -23,6 +23,7 @@ class SessionRecord:
         metered: What the device used in all; lines, trials, idle and others add up to it.
         idle_before: Idle watts at the start.
         idle_after: Idle watts at the end; empty until then.
+        mark_rounds: How often joules of running trials were marked before this was written.
         elapsed_s: Seconds trials were run.
         longest_gap_s: Longest time between two writings of this record.
         is_ended: Whether it came to an end in good order; until then it runs, or was killed.
@@ -36,6 +37,7 @@ class SessionRecord:
     metered: EnergyLine | None = None
     idle_before: tuple[IdlePower, ...] = ()
     idle_after: tuple[IdlePower, ...] = ()
+    mark_rounds: int = 0
     elapsed_s: float = 0.0
     longest_gap_s: float = 0.0
     is_ended: bool = False

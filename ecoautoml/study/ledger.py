@@ -13,9 +13,8 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
@@ -59,6 +58,22 @@ class Proposal:
     note: str | None = field(default=None, compare=False)
 
 
+class MarkRound(NamedTuple):
+    """Which writing of all running trials' joules a mark belongs to.
+
+    Marks are written one by one, and then the record of their session, which says how many rounds
+    there were. A kill in between leaves marks of a round that the record does not know: then those
+    before them count, since whatever else is on the bill is as old as the record.
+
+    Attributes:
+        session: Index of the session.
+        number: Number of the round within the session, from 1.
+    """
+
+    session: int
+    number: int
+
+
 class Ledger:
     """All trials of one search.
 
@@ -90,6 +105,8 @@ class Ledger:
         self._attributes = self._stored.attributes()
         self._results: dict[int, TrialResult] = {}
         self._interrupted: dict[int, EnergyLine] = {}
+        self._marks: tuple[MarkRound | None, dict[int, EnergyLine]] = (None, {})
+        self._marks_before: dict[int, EnergyLine] = {}
         self._has_sampler_failed = False
         for trial in self._stored.trials():
             self._read(trial)
@@ -182,10 +199,25 @@ class Ledger:
         note = self._note(config, chosen.user_attrs.get(SAMPLER_ERROR))
         return Proposal(number=chosen.number, candidate=found[-1], note=note)
 
-    def mark(self, mark: EnergyMark) -> None:
-        """Write down the joules of a running trial so far."""
-        with suppress(RunError):  # the next one, soon after, holds the same joules and more
-            self._set_marks(mark.trial, mark.as_line("interrupted"), is_patient=False)
+    def mark(self, marks: Sequence[EnergyMark], mark_round: MarkRound | None = None) -> bool:
+        """Write down the joules of running trials so far; return whether all could be written.
+
+        Args:
+            marks: The joules of each.
+            mark_round: The round they belong to, the same as last time when not all could be
+                written then; None: they count by themselves.
+        """
+        lines = {mark.trial: mark.as_line("interrupted") for mark in marks}
+        last_round, last = self._marks
+        if mark_round != last_round:
+            self._marks_before = last
+        self._marks = (mark_round, lines)
+        try:
+            for number, line in lines.items():
+                self._set_marks(number, line, mark_round, is_patient=False)
+        except RunError:  # the next ones, soon after, hold the same joules and more
+            return False
+        return True
 
     def record(self, result: TrialResult) -> None:
         """Write down a finished trial, once; an interrupted one only leaves its joules."""
@@ -239,21 +271,44 @@ class Ledger:
         if RESULT in trial.user_attrs:
             self._results[trial.number] = _RESULTS.validate_json(trial.user_attrs[RESULT])
         marks = trial.user_attrs.get(MARKS, {"earlier": None, "now": None})
+        present = "now" if self._is_whole(marks.get("round")) else "before"
         # the last attempt's joules are part of its result, when it came to one
-        names = ["earlier"] if RESULT in trial.user_attrs else ["earlier", "now"]
+        names = ["earlier"] if RESULT in trial.user_attrs else ["earlier", present]
         attempts = [_LINE.validate_python(marks[name]) for name in names if marks[name]]
         if attempts:
             self._interrupted[trial.number] = joined("interrupted", attempts)
+
+    def _is_whole(self, mark_round: Sequence[int] | None) -> bool:
+        """Return whether a round of marks was followed by the record of its session."""
+        if mark_round is None:
+            return True
+        session, number = mark_round
+        sessions = self.attribute("sessions") or ()
+        return session < len(sessions) and sessions[session]["mark_rounds"] >= number
 
     def _attempts(self, number: int) -> list[EnergyLine]:
         """Return the joules of earlier, interrupted attempts, as no or one line."""
         return [self._interrupted[number]] if number in self._interrupted else []
 
-    def _set_marks(self, number: int, now: EnergyLine | None, *, is_patient: bool = True) -> None:
+    def _set_marks(
+        self,
+        number: int,
+        now: EnergyLine | None,
+        mark_round: MarkRound | None = None,
+        *,
+        is_patient: bool = True,
+    ) -> None:
         """Write down the joules of earlier attempts and of the present one, in one statement."""
-        earlier = [_LINE.dump_python(line, mode="json") for line in self._attempts(number)]
-        present = None if now is None else _LINE.dump_python(now, mode="json")
-        marks = {"earlier": earlier[0] if earlier else None, "now": present}
+        lines = {
+            "earlier": next(iter(self._attempts(number)), None),
+            "before": None if mark_round is None else self._marks_before.get(number),
+            "now": now,
+        }
+        marks: dict[str, Any] = {
+            name: None if line is None else _LINE.dump_python(line, mode="json")
+            for name, line in lines.items()
+        }
+        marks["round"] = mark_round
         self._stored.set_trial_attribute(number, MARKS, marks, is_patient=is_patient)
 
     def _tell(self, result: TrialResult) -> None:

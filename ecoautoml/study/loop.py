@@ -25,8 +25,6 @@ MAX_EQUAL_FAILURES = 12
 """Failures in a row for the same reason, with nothing ever completed, that end a search."""
 SAYS_NOTHING = (TrialState.REUSED, TrialState.STOPPED, TrialState.INTERRUPTED)
 """States whose results are not those of the candidate itself."""
-SESSION_EVERY_S = 2.0
-"""How often elapsed time and overhead are written to the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +87,6 @@ class SearchLoop:
     _would_have_stopped: dict[int, int] = field(default_factory=dict)
     _requeued: list[Proposal] = field(default_factory=list)
     _limit: str | None = None
-    _session_written_s: float = 0.0
     _standing: Standing = field(default_factory=lambda: Standing(0, None))
 
     def __post_init__(self) -> None:
@@ -144,12 +141,10 @@ class SearchLoop:
         self._notify(_describe(result))
         self._reuse_waiting(result)
 
-    def mark(self, mark: EnergyMark) -> None:
-        """Write down the joules of a running trial so far."""
-        self._marks[mark.trial] = mark
-        self.ledger.mark(mark)
-        if time.monotonic() - self._session_written_s >= SESSION_EVERY_S:
-            self._write_session()
+    def mark(self, *marks: EnergyMark) -> None:
+        """Write down the joules of the running trials so far."""
+        self._marks.update({mark.trial: mark for mark in marks})
+        self.session.mark(marks, time.monotonic() - self._started_s)
         self._notify(None)
 
     def stop(self) -> Decision | None:
@@ -269,7 +264,6 @@ class SearchLoop:
         return [*finished, *running, *interrupted, *self.session.overhead()]
 
     def _write_session(self) -> None:
-        self._session_written_s = time.monotonic()
         self.session.write(time.monotonic() - self._started_s)
 
     def _notify(self, event: str | None) -> None:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from ecoautoml.data.prepared import PreparedData
 from ecoautoml.errors import RunError
 from ecoautoml.records.energy_reading import EnergyLine
+from ecoautoml.records.progress import EnergyMark
 from ecoautoml.records.session_record import SessionRecord
-from ecoautoml.study.ledger import Ledger
+from ecoautoml.study.ledger import Ledger, MarkRound
 from ecoautoml.study.metering import Metering
 
 
@@ -64,6 +65,18 @@ class Session:
         sentences = (*self._record.notes_for_now, sentence)
         self._record = replace(self._record, notes_for_now=sentences)
         self.write()
+
+    def mark(self, marks: Sequence[EnergyMark], elapsed_s: float) -> None:
+        """Write down the joules of running trials, then the record that goes with them.
+
+        Args:
+            marks: One for each running trial.
+            elapsed_s: Seconds this session has run trials.
+        """
+        mark_round = MarkRound(len(self._earlier), self._record.mark_rounds + 1)
+        if self._ledger.mark(marks, mark_round):
+            self._record = replace(self._record, mark_rounds=mark_round.number)
+            self.write(elapsed_s)
 
     def write(self, elapsed_s: float | None = None) -> None:
         """Write the record; what a kill can leave unexplained is the time between two writings.

@@ -59,8 +59,8 @@ class Script:
         assert result.number not in self.results, "told twice"
         self.results[result.number] = result
 
-    def mark(self, mark: EnergyMark) -> None:
-        self.marks.append(mark)
+    def mark(self, *marks: EnergyMark) -> None:
+        self.marks += marks
 
     def stop(self) -> Decision | None:
         return self.stop_when()

@@ -22,7 +22,7 @@ from ecoautoml.errors import RunError
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.session_record import SessionRecord
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.study.ledger import RESULT, Ledger, joined
+from ecoautoml.study.ledger import RESULT, Ledger, MarkRound, joined
 from ecoautoml.study.storage import without_password
 
 SPACE, CONFIG = conditional_space(), sampler("random")
@@ -159,7 +159,7 @@ def test_a_trial_with_a_number_that_is_none_is_told_failed_and_can_be_read(
         {"constraints": {LIMITS[0]: number}},
     ):
         proposal = propose(ledger)
-        ledger.mark(mark(proposal.number, number))
+        ledger.mark([mark(proposal.number, number)])
         ledger.record(replace(outcome(proposal), **broken, energy=(line("training", number),)))
     ledger.record(infeasible(propose(ledger)))
     states = [trial.state for trial in study(tmp_path).trials]
@@ -245,7 +245,7 @@ def test_a_result_written_but_not_told_is_told_on_reopening(ledger, tmp_path):
     """The process dies between its two statements: nothing is lost, nothing doubled."""
     result = outcome(propose(ledger), is_limited=True)
     result = replace(result, energy=(line("training", 3.0),))
-    ledger.mark(mark(0, 2.0))
+    ledger.mark([mark(0, 2.0)])
     storage_dies_after_writing(ledger, RESULT)
     with pytest.raises(KeyboardInterrupt):
         ledger.record(result)
@@ -307,8 +307,8 @@ def test_joules_of_killed_attempts_stay_on_the_bill_exactly_once(tmp_path):
         attempt = open_ledger(tmp_path)
         assert unfinished(attempt) == [proposal]
         assert spent_j(attempt) == expected_j
-        attempt.mark(mark(0, energy_j / 2, duration_s=0.5))
-        attempt.mark(mark(0, energy_j, duration_s=1.0))  # so far, not in addition
+        attempt.mark([mark(0, energy_j / 2, duration_s=0.5)])
+        attempt.mark([mark(0, energy_j, duration_s=1.0)])  # so far, not in addition
         expected_j += energy_j
         assert spent_j(open_ledger(tmp_path)) == expected_j
     for _ in range(3):  # sessions that end before they run anything
@@ -318,7 +318,7 @@ def test_joules_of_killed_attempts_stay_on_the_bill_exactly_once(tmp_path):
     assert last.interrupted_energy() == {
         0: replace(line("interrupted", 7.0), duration_s=3.0, source="cpu_time")
     }
-    last.mark(mark(0, 8.0))
+    last.mark([mark(0, 8.0)])
     last.record(replace(outcome(proposal), energy=(line("training", 16.0),)))
     for opened in (last, open_ledger(tmp_path)):
         assert spent_j(opened) == 7.0 + 16.0
@@ -330,7 +330,7 @@ def test_joules_of_attempts_interrupted_in_good_order_stay_on_the_bill_once(tmp_
     for _ in range(2):
         attempt = open_ledger(tmp_path)
         unfinished(attempt)
-        attempt.mark(mark(0, 2.0))
+        attempt.mark([mark(0, 2.0)])
         energy = (line("probe", 1.0), line("training", 2.0))
         attempt.record(bare(proposal, TrialState.INTERRUPTED, energy=energy))
     assert spent_j(attempt) == spent_j(open_ledger(tmp_path)) == 6.0
@@ -342,15 +342,35 @@ def test_joules_of_attempts_interrupted_in_good_order_stay_on_the_bill_once(tmp_
 
 def test_marks_of_this_session_count_when_it_asks_itself_what_is_unfinished(ledger):
     proposal = propose(ledger)
-    ledger.mark(mark(0, 2.0))
+    ledger.mark([mark(0, 2.0)])
     assert unfinished(ledger) == [proposal]
     assert spent_j(ledger) == 2.0
+
+
+@pytest.mark.parametrize(("recorded", "kept_j"), [(0, 0.0), (1, 2.0), (2, 5.0)])
+def test_a_kill_between_marks_and_their_sessions_record_leaves_those_before(
+    recorded, kept_j, tmp_path
+):
+    """What was metered and what trials have used are then of the same moment."""
+    ledger = open_ledger(tmp_path)
+    proposal = propose(ledger)
+    first = SessionRecord(is_ended=True)
+    ledger.set_sessions([first])
+    for number, energy_j in ((1, 2.0), (2, 5.0))[: recorded + 1]:  # one round ahead at most
+        ledger.mark([mark(0, energy_j)], MarkRound(session=1, number=number))
+        if number <= recorded:
+            ledger.set_sessions([first, SessionRecord(mark_rounds=number)])
+    again = open_ledger(tmp_path)
+    assert spent_j(again) == kept_j
+    again.set_sessions([*again.sessions(), SessionRecord()])
+    assert unfinished(again) == [proposal]
+    assert spent_j(open_ledger(tmp_path)) == kept_j
 
 
 def test_unknown_joules_of_an_attempt_are_unknown_and_not_zero(tmp_path):
     ledger = open_ledger(tmp_path)
     propose(ledger)
-    ledger.mark(mark(0, None))
+    ledger.mark([mark(0, None)])
     (kept,) = open_ledger(tmp_path).interrupted_energy().values()
     assert kept.energy_j is None
     assert kept.provenance is None
@@ -385,7 +405,7 @@ def test_a_trial_that_two_processes_run_is_recorded_by_the_first(ledger, tmp_pat
     first = outcome(propose(ledger))
     other = open_ledger(tmp_path)
     ledger.record(first)
-    other.mark(mark(0, 2.0))
+    other.mark([mark(0, 2.0)])
     with pytest.raises(RunError, match="another process is writing"):
         other.record(first)
     assert open_ledger(tmp_path).results() == [first]
@@ -470,7 +490,7 @@ def test_a_study_that_is_not_there_is_named(tmp_path):
 def test_a_ledger_opened_to_read_shows_the_same_and_writes_nothing(ledger, tmp_path):
     run_trials(ledger, 3, "random")
     propose(ledger)
-    ledger.mark(mark(3, 2.0))
+    ledger.mark([mark(3, 2.0)])
     before = (tmp_path / "ledger.db").read_bytes()
     storage = f"sqlite:///{tmp_path / 'ledger.db'}"
     reader = Ledger(storage, "test", TWO, is_read_only=True)

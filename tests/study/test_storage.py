@@ -88,10 +88,10 @@ def test_joules_that_cannot_be_written_in_between_are_written_the_next_time(tmp_
     ledger = impatient_ledger(tmp_path)
     propose(ledger)
     locked = lock(tmp_path)
-    ledger.mark(mark(0, 2.0))
+    ledger.mark([mark(0, 2.0)])
     locked.close()
     assert open_ledger(tmp_path).interrupted_energy() == {}
-    ledger.mark(mark(0, 3.0))
+    ledger.mark([mark(0, 3.0)])
     assert open_ledger(tmp_path).interrupted_energy()[0].energy_j == 3.0
 
 
