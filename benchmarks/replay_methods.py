@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,6 +11,10 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 from replay_tables import Table
+
+from ecoautoml.records.candidate import Value
+from ecoautoml.spaces.dimensions import Dimension, SearchSpace
+from ecoautoml.strategies.energy_first.planner import EnergyFirst, Seen
 
 MAX_IDLE = 200
 """Proposals in a row that had been trained before, after which a method has nothing new to say."""
@@ -85,6 +89,49 @@ class Replay:
 
 
 Method = Callable[[Replay], None]
+
+
+def energy_first(replay: Replay) -> None:
+    """Train what `ecoautoml.strategies.energy_first` plans."""
+    table = replay.table
+    rows = {_key(one): row for row, one in enumerate(table.candidates)}
+    planner = EnergyFirst(
+        _space(table),
+        table.shares,
+        is_resumed=False,
+        guess_error=table.guess_error,
+        seed=replay.seed,
+    )
+    errors: dict[int, list[float]] = {}
+
+    def costs(candidates: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+        return table.known[[rows[_key(one)] for one in candidates]]
+
+    while not replay.is_over:
+        seen = [
+            Seen(values=table.candidates[row], errors=tuple(each)) for row, each in errors.items()
+        ]
+        started_s = time.perf_counter()
+        steps = planner.plan(seen, costs)
+        replay.thinking_s += time.perf_counter() - started_s
+        replay.proposals += len(steps)
+        if not steps:
+            return
+        for step in steps:
+            row = rows[_key(step.values)]
+            errors.setdefault(row, []).append(replay.train(row, step.rung))
+
+
+def _space(table: Table) -> SearchSpace:
+    dimensions = tuple(
+        Dimension(name=name, section="architecture", kind="categorical", choices=choices)
+        for name, choices in table.choices.items()
+    )
+    return SearchSpace(name=table.name, description="", builder="table", parameters=dimensions)
+
+
+def _key(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    return tuple(sorted(values.items()))
 
 
 def random_search(replay: Replay) -> None:
@@ -194,6 +241,7 @@ def _shuffled(replay: Replay) -> Iterator[int]:
 
 
 METHODS: dict[str, Method] = {
+    "default": energy_first,
     "random": random_search,
     "optuna-default": optuna_method(lambda seed: optuna.samplers.TPESampler(seed=seed)),
     "optuna-nsga2": optuna_method(

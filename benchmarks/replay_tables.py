@@ -36,7 +36,9 @@ class Table:
         seeds: Error of single trainings, one of which a search sees: ``(n_seeds, n)`` for each
             fidelity.
         costs: Cost of each fidelity in mean full trainings, ``(n_fidelities, n)``; a fidelity pays
-            for itself alone where the table says that trainings are separate runs.
+            for itself alone: trainings are separate runs.
+        shares: Share of a full training at each fidelity.
+        guess_error: Error of guessing; None: unknown.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Table:
     errors: Array
     seeds: tuple[Array, ...]
     costs: Array
+    shares: tuple[float, ...]
+    guess_error: float | None
 
     @cached_property
     def reference(self) -> Array:
@@ -95,6 +99,8 @@ def read_table(path: Path, *, energy: str | None = None) -> Table:
         errors=np.stack([_error(frame, [one["score"]], one)[0] for one in fidelities]),
         seeds=tuple(_error(frame, one.get("seeds") or [one["score"]], one) for one in fidelities),
         costs=np.stack([one["share"] * cost / cost.mean() for one in fidelities]),
+        shares=tuple(float(one["share"]) for one in fidelities),
+        guess_error=about.get("guess_error"),
     )
 
 
