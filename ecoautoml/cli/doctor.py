@@ -20,7 +20,7 @@ LONGEST_WAIT_S = 2.0
 """A counter that would have to be waited for longer than this is left out."""
 BUSY = 0.05
 """Share of the machine from which on others are worth a word."""
-RESOLUTION_S = 10.0
+RESOLUTION_S = 20.0
 """Seconds that trying out the resolution may take, at most."""
 
 

@@ -71,13 +71,14 @@ def measure_in_turn(
     max_seconds: float,
     component: str | None,
     seed: int = 0,
+    min_rounds: int = MIN_ROUNDS,
 ) -> Contest:
     """Measure loads in rounds of random order, until every ratio is known well enough.
 
-    It ends when, after at least 8 rounds, the half-width of the 99 % interval of every pair's ratio
-    is at most ``precision``, after 300 rounds, or when ``max_seconds`` are over; a round begun is
-    finished. It never ends because a difference has shown itself: that would find differences
-    between equal loads.
+    It ends when, after at least ``min_rounds``, the half-width of the 99 % interval of every pair's
+    ratio is at most ``precision``, after 300 rounds, or when ``max_seconds`` are over; a round
+    begun is finished. It never ends because a difference has shown itself: that would find
+    differences between equal loads.
 
     Hold the device's lease (`ecoautoml.energy.lease`) meanwhile.
 
@@ -89,6 +90,8 @@ def measure_in_turn(
         max_seconds: Seconds after which no further round begins.
         component: Which joules count, as in `ecoautoml.energy.protocol.blocks.measure_blocks`.
         seed: Seed of the order within rounds.
+        min_rounds: Rounds at least, 8 or more; from 16 on a single round far off no longer widens
+            the intervals.
     """
     makers = {
         load.name: BlockMaker(
@@ -110,7 +113,8 @@ def measure_in_turn(
     pairs = list(itertools.combinations(blocks, 2))
     n_rounds = 0
     while n_rounds == 0 or (
-        not _is_enough(blocks, pairs, n_rounds, precision) and clock.now() - began_s < max_seconds
+        not _is_enough(blocks, pairs, n_rounds, precision, min_rounds)
+        and clock.now() - began_s < max_seconds
     ):
         for load in order.sample(list(loads), len(loads)):
             blocks[load.name].append(makers[load.name].block())
@@ -190,8 +194,9 @@ def _is_enough(
     pairs: Sequence[tuple[str, str]],
     n_rounds: int,
     precision: float,
+    min_rounds: int,
 ) -> bool:
-    if n_rounds < MIN_ROUNDS:
+    if n_rounds < min_rounds:
         return False
     if n_rounds >= MAX_ROUNDS:
         return True

@@ -14,11 +14,13 @@ from scipy.special import stdtrit
 from ecoautoml.energy.base import EnergyMeter
 from ecoautoml.energy.clock import Clock
 from ecoautoml.energy.counters.processes import ProcessTree
-from ecoautoml.energy.protocol.compare import MIN_ROUNDS, Load, measure_in_turn
+from ecoautoml.energy.protocol.compare import Load, measure_in_turn
 from ecoautoml.records.measurement import Comparison
 
 SEEN = 0.9
 """Share of cases in which a difference of the stated size is to be told from a tie."""
+ROUNDS = 16
+"""Enough that one round in which the machine was disturbed does not decide."""
 VALUES = 16_384
 """Values of the load: a call takes about 0.1 ms, far below the shortest block."""
 
@@ -60,10 +62,10 @@ def try_resolution(
         max_seconds: It is not tried when it would take longer.
     """
     block_s = max((meter.min_window_s for meter in meters), default=0.1)
-    needed_s = 2 * MIN_ROUNDS * block_s
+    needed_s = 2 * ROUNDS * block_s
     if needed_s > max_seconds:
         reason = f"two models take {needed_s:.0f} s with this meter; it is not tried here"
-        return Resolution(difference=None, seconds=needed_s, rounds=MIN_ROUNDS, reason=reason)
+        return Resolution(difference=None, seconds=needed_s, rounds=ROUNDS, reason=reason)
     tree = ProcessTree()
     started_s, busy_s, own_s = time.perf_counter(), tree.machine_busy_s(), time.process_time()
     contest = measure_in_turn(
@@ -73,6 +75,7 @@ def try_resolution(
         precision=1.0,  # met at once, so that it ends after the fewest rounds
         max_seconds=max_seconds,
         component=component,
+        min_rounds=ROUNDS,
     )
     (comparison,) = contest.comparisons
     difference = smallest_difference(comparison)
