@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -79,13 +80,12 @@ class Replay:
                 self.regrets.append((self.spent, regret))
         return float(self._seen[fidelity][row])
 
-    def think(self, choose: Callable[[], int]) -> int:
-        """Return what ``choose`` returns, and count the time it takes."""
+    @contextmanager
+    def thinking(self) -> Iterator[None]:
+        """Count the time that choosing takes."""
         started_s = time.perf_counter()
-        row = choose()
+        yield
         self.thinking_s += time.perf_counter() - started_s
-        self.proposals += 1
-        return row
 
 
 Method = Callable[[Replay], None]
@@ -94,7 +94,6 @@ Method = Callable[[Replay], None]
 def energy_first(replay: Replay) -> None:
     """Train what `ecoautoml.strategies.energy_first` plans."""
     table = replay.table
-    rows = {_key(one): row for row, one in enumerate(table.candidates)}
     planner = EnergyFirst(
         _space(table),
         table.shares,
@@ -105,20 +104,19 @@ def energy_first(replay: Replay) -> None:
     errors: dict[int, list[float]] = {}
 
     def costs(candidates: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
-        return table.known[[rows[_key(one)] for one in candidates]]
+        return table.known[[table.row_of(one) for one in candidates]]
 
     while not replay.is_over:
         seen = [
             Seen(values=table.candidates[row], errors=tuple(each)) for row, each in errors.items()
         ]
-        started_s = time.perf_counter()
-        steps = planner.plan(seen, costs)
-        replay.thinking_s += time.perf_counter() - started_s
+        with replay.thinking():
+            steps = planner.plan(seen, costs)
         replay.proposals += len(steps)
         if not steps:
             return
         for step in steps:
-            row = rows[_key(step.values)]
+            row = table.row_of(step.values)
             errors.setdefault(row, []).append(replay.train(row, step.rung))
 
 
@@ -128,10 +126,6 @@ def _space(table: Table) -> SearchSpace:
         for name, choices in table.choices.items()
     )
     return SearchSpace(name=table.name, description="", builder="table", parameters=dimensions)
-
-
-def _key(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    return tuple(sorted(values.items()))
 
 
 def random_search(replay: Replay) -> None:
@@ -147,7 +141,6 @@ def optuna_method(make: Callable[[int], optuna.samplers.BaseSampler]) -> Method:
 
     def run(replay: Replay) -> None:
         table = replay.table
-        rows = {tuple(one.values()): row for row, one in enumerate(table.candidates)}
         space: dict[str, optuna.distributions.BaseDistribution] = {
             name: optuna.distributions.CategoricalDistribution(choices)
             for name, choices in table.choices.items()
@@ -155,16 +148,12 @@ def optuna_method(make: Callable[[int], optuna.samplers.BaseSampler]) -> Method:
         study = optuna.create_study(directions=["minimize", "minimize"], sampler=make(replay.seed))
         n_idle = 0
         while not replay.is_over and n_idle < MAX_IDLE:
-            asked: list[optuna.Trial] = []
-
-            def choose(asked: list[optuna.Trial] = asked) -> int:
-                asked.append(study.ask(space))
-                return rows[tuple(asked[0].params[name] for name in table.choices)]
-
-            before = replay.spent
-            row = replay.think(choose)
+            with replay.thinking():
+                trial = study.ask(space)
+            replay.proposals += 1
+            before, row = replay.spent, table.row_of(trial.params)
             error = replay.train(row, replay.full)
-            study.tell(asked[0], [error, float(table.energy[row])])
+            study.tell(trial, [error, float(table.energy[row])])
             n_idle = n_idle + 1 if replay.spent == before else 0
 
     return run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +51,14 @@ class Table:
     costs: Array
     shares: tuple[float, ...]
     guess_error: float | None
+
+    @cached_property
+    def _rows(self) -> dict[tuple[Value, ...], int]:
+        return {tuple(one.values()): row for row, one in enumerate(self.candidates)}
+
+    def row_of(self, values: Mapping[str, Value]) -> int:
+        """Return the row of a candidate."""
+        return self._rows[tuple(values[name] for name in self.choices)]
 
     @cached_property
     def reference(self) -> Array:
@@ -105,7 +113,7 @@ def read_table(path: Path, *, energy: str | None = None) -> Table:
 
 
 def _error(frame: pd.DataFrame, names: Sequence[str], about: dict[str, Any]) -> Array:
-    """Return the errors of some columns, ``(n_columns, n)``; what is unknown is the first known."""
+    """Return the errors of some columns, ``(n_columns, n)``; an unknown one is the others' mean."""
     errors = 1.0 - frame[list(names)].to_numpy(dtype=float).T / float(about.get("best", 1.0))
     mean = np.nanmean(errors, axis=0)
     return np.where(np.isnan(errors), mean, errors)

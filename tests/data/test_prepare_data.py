@@ -82,14 +82,14 @@ def test_it_can_be_written_as_json_and_read_back(tmp_path):
 
 
 def test_the_split_seed_alone_decides_the_splits(tmp_path):
-    def test_images(name, **options):
+    def drawn_for_test(name, **options):
         data = prepare_data(DigitsData(**options), tmp_path / name)
         return load_images(data, "test").tobytes()
 
-    first = test_images("a")
-    assert test_images("b") == first
-    assert test_images("c", subset=50) == first
-    assert test_images("d", split_seed=1) != first
+    first = drawn_for_test("a")
+    assert drawn_for_test("b") == first
+    assert drawn_for_test("c", subset=50) == first
+    assert drawn_for_test("d", split_seed=1) != first
 
 
 def test_a_second_call_reuses_what_is_there(tmp_path, make_folder):

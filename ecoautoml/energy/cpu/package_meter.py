@@ -72,7 +72,7 @@ class PackageMeter(EnergyMeter):
         self._parts: dict[str, Sequence[Part]] = {"cpu": (), **parts}
         self._sources = sources
         self._why_none = why_none
-        self._is_filtered = bool(parts) and is_filtered
+        self._is_filtered = is_filtered
         self._tree = tree
         self._clock = clock
         gap_s = self.longest_gap_s

@@ -78,7 +78,7 @@ class PerfMeter(PackageMeter):
             self._events,
             sources={component: f"perf:{name}" for component, name in EVENTS.items()},
             why_none=why_none,
-            is_filtered=is_filtered(proc, dev),
+            is_filtered=bool(self._events) and is_filtered(proc, dev),
             tree=ProcessTree(proc),
             clock=clock or MonotonicClock(),
             scope=scope,

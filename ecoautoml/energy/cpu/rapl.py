@@ -55,7 +55,7 @@ class RaplMeter(PackageMeter):
             },
             why_none=f"there are no energy counters below {root}; virtual machines and containers "
             "usually have none, so set measure.meter to cpu_time, an estimate",
-            is_filtered=is_filtered(proc, dev),
+            is_filtered=bool(zones) and is_filtered(proc, dev),
             tree=ProcessTree(proc),
             clock=clock or MonotonicClock(),
             scope=scope,

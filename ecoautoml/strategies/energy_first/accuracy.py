@@ -81,15 +81,20 @@ class AccuracyModel:
         """Return by how much the log error is expected to fall from the first rung to the last."""
         return sum(self._falls)
 
-    def learn(self, points: Points, errors: Sequence[tuple[float, ...]], bound: float) -> None:
-        """Learn from trainings.
+    def learn(
+        self, points: Points, errors: Sequence[tuple[float, ...]], bound: float
+    ) -> list[list[float]]:
+        """Learn from trainings; return their log errors, as the model takes them.
+
+        Those beyond what matters are drawn towards it: at the first rung the worst quarter, at the
+        last what lies beyond the bound.
 
         Args:
             points: What was trained.
             errors: Errors at the rungs each has reached, at least the first.
             bound: Final error beyond which differences do not matter.
         """
-        logs = self.logs(errors, bound)
+        logs = self._logs(errors, bound)
         firsts = np.array([each[0] for each in logs])
         self._center = float(np.quantile(firsts, 0.3))
         self._fit(0, points, firsts, FIRST_PRIOR, None)
@@ -103,14 +108,9 @@ class AccuracyModel:
             these = points.rows(reached).with_basis(self._basis(before))
             change = after - before + self._falls[rung - 1]
             self._fit(rung, these, change, LATER_PRIOR, UNIT)
+        return logs
 
-    def logs(self, errors: Sequence[tuple[float, ...]], bound: float) -> list[list[float]]:
-        """Return log errors, with those beyond what matters drawn towards it.
-
-        At the first rung that is the worst quarter, at the last the bound.
-        """
-        if not errors:
-            return []
+    def _logs(self, errors: Sequence[tuple[float, ...]], bound: float) -> list[list[float]]:
         worst = [math.log(max(float(np.quantile([e[0] for e in errors], 0.75)), 1e-6))]
         worst += [math.inf] * (len(self._processes) - 2) + [math.log(bound)]
         return [

@@ -13,7 +13,7 @@ from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.records.candidate import Value
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
 from ecoautoml.strategies.energy_first.accuracy import AccuracyModel
-from ecoautoml.strategies.energy_first.encoding import Encoder
+from ecoautoml.strategies.energy_first.encoding import Encoded, Encoder
 from ecoautoml.strategies.energy_first.gain import Steps, index_of
 from ecoautoml.strategies.energy_first.process import Points
 
@@ -128,10 +128,8 @@ class EnergyFirst:
         tables = [known, costs(new) if new else np.zeros((0, known.shape[1]))]
         points, new_points = self._points(viable, new, tables)
         log_energy, new_log_energy = (np.log(table[:, 0]) for table in tables)
-        errors = [one.errors for one in viable]
         bound = self._bound(viable)
-        self._model.learn(points, errors, bound)
-        logs = self._model.logs(errors, bound)
+        logs = self._model.learn(points, [one.errors for one in viable], bound)
         last = self._model.last
         done = [index for index, one in enumerate(viable) if len(one.errors) > last]
         steps = Steps.of(
@@ -145,7 +143,7 @@ class EnergyFirst:
         values = self._value_of_waiting(points, waiting, logs, steps, np.maximum(log_energy, least))
         index_new = (
             self._value_of_new(new_points, steps, np.maximum(new_log_energy, least))
-            * self._chance_to_work(seen, new)
+            * self._chance_to_work(seen, new_points.encoded)
             if new
             else np.zeros(0)
         )
@@ -212,14 +210,12 @@ class EnergyFirst:
         ]
         return float(np.quantile(ends, WORST))
 
-    def _chance_to_work(self, seen: Sequence[Seen], new: Sequence[Values]) -> Array:
+    def _chance_to_work(self, seen: Sequence[Seen], new: Encoded) -> Array:
         """Return how likely each new candidate is not to fail, from how its neighbours did."""
         has_failed = np.array([one.errors[0] >= self._failed for one in seen])
         if not has_failed.any():
-            return np.ones(len(new))
-        apart = self._encoder.encode(new).distance(
-            self._encoder.encode([one.values for one in seen])
-        )
+            return np.ones(len(new.numbers))
+        apart = new.distance(self._encoder.encode([one.values for one in seen]))
         near = np.exp(-apart / NEAR)
         return np.asarray(1.0 - (near @ has_failed) / near.sum(axis=1))
 
