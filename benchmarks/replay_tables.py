@@ -31,7 +31,7 @@ class Table:
         candidates: Values by dimension, one mapping per row.
         choices: Values of each dimension, in order.
         energy: Known before training, ``(n,)``.
-        known: Everything known before training, ``(n, n_known)``.
+        known: Everything known before training, ``(n, n_known)``; the energy comes first.
         errors: Mean error at each fidelity, ``(n_fidelities, n)``; the last is of full trainings.
         seeds: Error of single trainings, one of which a search sees: ``(n_seeds, n)`` for each
             fidelity.
@@ -84,14 +84,17 @@ def read_table(path: Path, *, energy: str | None = None) -> Table:
         energy: Column of the energy, instead of the description's.
 
     Raises:
-        SystemExit: There is no description, or a column is missing.
+        SystemExit: There is no such file or no description, or a column is missing.
     """
+    if not path.exists():
+        raise SystemExit(f"there is no table {path}")
     about = _description(path)
     frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     energy = energy or about["energy"]
+    known = list(dict.fromkeys([energy, *about["known_before_training"]]))
     fidelities = about["fidelities"]
     names = list(about["candidate"])
-    wanted = [*names, energy, about["cost"], *about["known_before_training"]]
+    wanted = [*names, *known, about["cost"]]
     wanted += [name for one in fidelities for name in (one["score"], *one.get("seeds", ()))]
     missing = sorted({name for name in wanted if name not in frame})
     if missing:
@@ -103,7 +106,7 @@ def read_table(path: Path, *, energy: str | None = None) -> Table:
         candidates=tuple(rows),
         choices={name: tuple(sorted(set(frame[name]))) for name in names},
         energy=frame[energy].to_numpy(dtype=float),
-        known=frame[about["known_before_training"]].to_numpy(dtype=float),
+        known=frame[known].to_numpy(dtype=float),
         errors=np.stack([_error(frame, [one["score"]], one)[0] for one in fidelities]),
         seeds=tuple(_error(frame, one.get("seeds") or [one["score"]], one) for one in fidelities),
         costs=np.stack([one["share"] * cost / cost.mean() for one in fidelities]),

@@ -71,6 +71,13 @@ def test_the_front_and_its_hypervolume_are_those_of_the_table(path, modules):
     assert table.volume(range(9)) == pytest.approx(expected)
 
 
+def test_another_column_can_be_the_energy_and_is_what_is_known_first(path, modules):
+    table = modules[0].read_table(path, energy="seconds")
+    assert table.energy.tolist() == [row["seconds"] for row in rows()]
+    assert table.known[:, 0].tolist() == table.energy.tolist()
+    assert table.known.shape == (9, 2)
+
+
 def test_a_training_is_paid_once_and_only_full_ones_count(path, modules):
     replay = modules[1].Replay(modules[0].read_table(path), seed=0, budget=10.0)
     early = replay.train(6, 0)  # depth 3, kernel 3
@@ -131,6 +138,7 @@ def test_one_json_object_says_what_each_method_paid(path, tmp_path):
 
 
 def test_a_table_that_is_not_described_or_lacks_a_column_is_refused(path):
+    assert "there is no table" in run("--table", path.with_name("other.csv")).stderr
     frame = pd.read_csv(path)
     frame.drop(columns="early").to_csv(path, index=False)
     done = run("--table", path)
