@@ -29,7 +29,7 @@ from ecoautoml.study.budget import Spent
 from ecoautoml.study.environment import environment, memory_bytes, usable_cores
 from ecoautoml.study.errands import Errands
 from ecoautoml.study.forecast import Forecast
-from ecoautoml.study.keep import discard_models
+from ecoautoml.study.keep import discard_models, discard_paused
 from ecoautoml.study.ledger import Ledger
 from ecoautoml.study.loop import Observer, SearchLoop, Snapshot
 from ecoautoml.study.metering import Metering
@@ -198,6 +198,7 @@ def _setup(
         target=target,
         runtimes=tuple(str(name) for name in runtime.choices),
         models_folder=run.models,
+        paused_folder=run.paused,
         memory_bytes=_memory_limit(config, target),
         idle_w=idle_w,
     )
@@ -238,6 +239,7 @@ def _loop(
     def observe(snapshot: Snapshot) -> None:
         if snapshot.event is not None:
             discard_models(run.models, snapshot.results, config, lost)
+            discard_paused(run.paused, snapshot.results)
         listeners.on_snapshot(snapshot)
 
     return SearchLoop(
@@ -245,7 +247,8 @@ def _loop(
         space=space,
         ledger=ledger,
         pruner=make_pruner(config.pruner, config.objectives),
-        epochs_for=lambda proposal: epochs_for(proposal.candidate, config.training),
+        planner=None,
+        epochs_for=lambda candidate: epochs_for(candidate, config.training),
         session=session,
         observer=observe,
         should_interrupt=should_interrupt,

@@ -77,7 +77,8 @@ class SearchResult:
     ) -> Self:
         """Gather what a ledger holds."""
         summary = _summary(folder, config, ledger)
-        results = settled(ledger.results(), config.objectives, ledger.ranking(), ledger.lost())
+        found = sorted((*ledger.results(), *ledger.paused()), key=lambda one: one.number)
+        results = settled(found, config.objectives, ledger.ranking(), ledger.lost())
         return cls(folder, config, results, summary, is_interrupted=is_interrupted)
 
     @property

@@ -9,3 +9,14 @@ def _nobodys_calibration(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
+
+
+@pytest.fixture
+def one_thread():
+    """Train on one thread, as workers do."""
+    import torch  # takes seconds, which most tests need not wait for
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -16,7 +16,7 @@ class Driver(Protocol):
     """What an executor asks of the search. All calls come from one thread, one at a time."""
 
     def ask(self) -> TrialJob | None:
-        """Return the next trial, None when there is no more to start."""
+        """Return the next trial, None when there is none until another has ended."""
 
     def report(self, progress: Progress) -> Decision:
         """Return what a trial is told after a report."""

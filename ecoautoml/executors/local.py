@@ -61,6 +61,7 @@ class LocalExecutor(Executor):
         self._overhead: list[EnergyLine] = []
         self._failed_starts = 0
         self._marked_s = 0.0
+        self._is_exhausted = False
 
     def start(self) -> None:
         """Start all workers, so that what is wrong with them shows before anything is begun.
@@ -75,14 +76,14 @@ class LocalExecutor(Executor):
 
     def run(self, driver: Driver) -> None:
         """Run trials until the driver has no more, or stops."""
-        is_exhausted = False
+        self._is_exhausted = False
         while True:
             stop = driver.stop()
-            if stop is None and not is_exhausted:
+            if stop is None and not self._is_exhausted:
                 self._fill()
-                is_exhausted = self._give_work(driver)
+                self._is_exhausted = self._give_work(driver)
             busy = [worker for worker in self._workers if worker.job is not None]
-            if not busy and (is_exhausted or stop is not None):
+            if not busy and (self._is_exhausted or stop is not None):
                 return
             for worker in busy:
                 if stop is not None:
@@ -245,6 +246,7 @@ class LocalExecutor(Executor):
         """Hand a result over; what the others have used is marked right after."""
         driver.tell(result)
         self._marked_s = 0.0
+        self._is_exhausted = False  # what was told may have made room, or something go on
 
     def _settle(self, worker: WorkerProcess) -> None:
         """Put what a worker's start or task took on the bill."""

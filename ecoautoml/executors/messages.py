@@ -22,6 +22,7 @@ class WorkerSetup:
         target: Device models are measured on, resolved: "cpu" or "cuda:N".
         runtimes: Runtimes the space may name; a worker refuses to start when one cannot run here.
         models_folder: Where trained models are written.
+        paused_folder: Where paused trainings are written.
         memory_bytes: Memory the worker may use; None: no limit is set.
         idle_w: Idle watts of the machine by component, as measured before the workers were started.
     """
@@ -31,6 +32,7 @@ class WorkerSetup:
     target: str
     runtimes: tuple[str, ...]
     models_folder: Path
+    paused_folder: Path
     memory_bytes: int | None
     idle_w: Mapping[str, float] = field(default_factory=dict)
 

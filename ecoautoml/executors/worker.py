@@ -126,6 +126,7 @@ def _set_up(setup: Any) -> tuple[Any, Any]:
         target=setup.target,
         device=setup.target if torch.cuda.is_available() else "cpu",
         models_folder=setup.models_folder,
+        paused_folder=setup.paused_folder,
     )
     return parts, Ready()
 

@@ -127,15 +127,18 @@ class WorkerProcess:
     def lost_trial(self, reason: str, state: TrialState) -> TrialResult:
         """Return the result of a trial that this process will not report itself."""
         assert self.job is not None
+        before = None if state is TrialState.INTERRUPTED else self.job.before
+        curve = (*(() if self.job.before is None else self.job.before.curve), *self.curve)
         return TrialResult(
             number=self.job.number,
             state=state,
             candidate=self.job.candidate,
             reason=reason,
-            energy=(self.read_energy(),),
-            curve=tuple(self.curve),
-            duration_s=time.monotonic() - self.started_s,
-            epochs=max((progress.epoch for progress in self.curve), default=0),
+            probe=None if self.job.before is None else self.job.before.probe,
+            energy=(*(() if before is None else before.energy), self.read_energy()),
+            curve=curve,
+            duration_s=time.monotonic() - self.started_s + (before.duration_s if before else 0.0),
+            epochs=max((progress.epoch for progress in curve), default=0),
         )
 
     def release(self) -> None:

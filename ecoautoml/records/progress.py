@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ecoautoml.records.energy_reading import EnergyLine, Provenance
@@ -35,6 +35,8 @@ class Action(StrEnum):
     """What a trial is told after a report."""
 
     CONTINUE = "continue"
+    PAUSE = "pause"
+    """Stop for now and keep a checkpoint: it may go on from there later."""
     PRUNE = "prune"
     """Stop: it cannot reach the front. Its joules stay on the bill."""
     STOP = "stop"
@@ -45,10 +47,20 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The answer to a `Progress`, with its reason in one sentence."""
+    """The answer to a `Progress`.
+
+    Attributes:
+        action: What the trial is to do.
+        reason: Why, in one sentence without a full stop.
+        is_withheld: Whether it would have been stopped, but runs on to learn whether that would
+            have been right.
+        figures: What the decision rests on, by name (see `ecoautoml.records.turn.FIGURES`).
+    """
 
     action: Action = Action.CONTINUE
     reason: str | None = None
+    is_withheld: bool = False
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 CONTINUE = Decision()

@@ -19,6 +19,8 @@ class TrialState(StrEnum):
     """How a trial ended."""
 
     COMPLETE = "complete"
+    PAUSED = "paused"
+    """Its training was halted at a checkpoint; it may go on from there later."""
     PRUNED = "pruned"
     STOPPED = "stopped"
     """The budget was spent before it ended; what it would have become is unknown."""
@@ -32,6 +34,7 @@ class TrialState(StrEnum):
 
 
 STATE_AFTER: dict[Action, TrialState] = {
+    Action.PAUSE: TrialState.PAUSED,
     Action.PRUNE: TrialState.PRUNED,
     Action.STOP: TrialState.STOPPED,
     Action.INTERRUPT: TrialState.INTERRUPTED,
@@ -66,6 +69,7 @@ class TrialJob:
         seed: Seed of this trial's random numbers.
         epochs: Epochs to train for.
         probe: The probe of an equal architecture, when one was made before; else None.
+        before: What it had done when it was paused, to go on from there; None: it begins.
     """
 
     number: int
@@ -73,6 +77,7 @@ class TrialJob:
     seed: int
     epochs: int
     probe: Probe | None = None
+    before: TrialResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from ecoautoml.reports.summary import RunSummary
 
 KINDS: dict[str, str] = {
     "useful": "finished trials",
+    "paused": "set aside half-way",
     "pruned": "stopped early",
     "stopped": "cut short by the budget",
     "infeasible": "broke a constraint",
@@ -25,6 +26,7 @@ KINDS: dict[str, str] = {
 
 _KIND_OF_STATE = {
     TrialState.COMPLETE: "useful",
+    TrialState.PAUSED: "paused",
     TrialState.PRUNED: "pruned",
     TrialState.STOPPED: "stopped",
     TrialState.INFEASIBLE: "infeasible",

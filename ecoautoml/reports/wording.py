@@ -32,6 +32,7 @@ ENERGY_PROVENANCE: dict[str, str] = {
 
 STATE_WORDS: dict[str, str] = {
     "complete": "finished",
+    "paused": "set aside",
     "pruned": "stopped early",
     "stopped": "cut short by the budget",
     "infeasible": "broke a constraint",

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from ecoautoml.records.columns import METRICS
 from ecoautoml.records.progress import CONTINUE, Action, Decision, Progress
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.strategies.base import Pruner
+from ecoautoml.strategies.base import History, Pruner, Running
 
 SMALLEST_ERROR = 1e-4
 """Errors are compared by ratio; below this they are rounding of the validation set."""
@@ -44,9 +44,9 @@ class DominancePruner(Pruner):
         self._warmup_fraction, self._min_curves = warmup_fraction, min_curves
         self._margin = margin
 
-    def decide(self, curve: Sequence[Progress], finished: Sequence[TrialResult]) -> Decision:
+    def decide(self, trial: Running, history: History) -> Decision:
         """Return PRUNE with the rival's number, or CONTINUE."""
-        now = curve[-1]
+        now, finished = trial.curve[-1], history.finished
         share = now.epoch / max(1, now.epochs)
         if now.epoch == 0 or now.epoch >= now.epochs or share <= self._warmup_fraction:
             return CONTINUE

@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 
 from ecoautoml.config.models import DominancePruner as DominanceConfig
 from ecoautoml.config.models import PrunerConfig
-from ecoautoml.records.progress import CONTINUE, Decision, Progress
-from ecoautoml.records.trial_result import TrialResult
-from ecoautoml.strategies.base import Pruner
+from ecoautoml.records.progress import CONTINUE, Decision
+from ecoautoml.strategies.base import History, Pruner, Running
 from ecoautoml.strategies.dominance import DominancePruner
 
 
 class NoPruner(Pruner):
     """Stops nothing."""
 
-    def decide(self, curve: Sequence[Progress], finished: Sequence[TrialResult]) -> Decision:
+    def decide(self, trial: Running, history: History) -> Decision:
         """Return CONTINUE."""
         return CONTINUE
 

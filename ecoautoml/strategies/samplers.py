@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -22,6 +24,7 @@ from ecoautoml.config.models import (
     SamplerConfig,
     TpeSampler,
 )
+from ecoautoml.records.candidate import Value
 
 
 class _RepeatableNsga2(optuna.samplers.NSGAIISampler):
@@ -42,6 +45,39 @@ class _RepeatableNsga2(optuna.samplers.NSGAIISampler):
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
+
+
+class PlannedValues(optuna.samplers.BaseSampler):
+    """Gives the values that were planned.
+
+    Args:
+        values: By dimension.
+    """
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = values
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return nothing: every value is asked for by itself."""
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return the planned value."""
+        return self._values[param_name]
 
 
 def make_sampler(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:

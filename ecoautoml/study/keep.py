@@ -11,6 +11,19 @@ from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.study.finalists import finalists
 
 
+def discard_paused(folder: Path, results: Sequence[TrialResult]) -> None:
+    """Delete the checkpoints of finished trials.
+
+    Args:
+        folder: Holds one file per paused training.
+        results: Finished trials.
+    """
+    finished = {f"trial_{result.number:04d}.pt" for result in results}
+    for file in folder.glob("*.pt"):
+        if file.name in finished:
+            file.unlink()
+
+
 def discard_models(
     folder: Path, results: Sequence[TrialResult], config: SearchConfig, lost: Set[int]
 ) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,17 +29,21 @@ from ecoautoml.records.measurement import Ranking
 from ecoautoml.records.progress import EnergyMark
 from ecoautoml.records.session_record import SessionRecord
 from ecoautoml.records.trial_result import TrialResult, TrialState
+from ecoautoml.records.turn import Turn
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
-from ecoautoml.strategies.samplers import derive_seed, make_sampler
+from ecoautoml.strategies.base import Begin, GoOn
+from ecoautoml.strategies.samplers import PlannedValues, derive_seed, make_sampler
 from ecoautoml.study.storage import CANDIDATE, SAMPLER_STATE, MemoryStudy, StoredStudy
 
 logger = logging.getLogger(__name__)
 
 RESULT, MARKS, SAMPLER_ERROR = "result", "energy_marks", "sampler_error"
+PAUSED, TURNS, PLANNER_STATE = "paused", "turns", "planner_state"
 _RESULTS = TypeAdapter(TrialResult)
 _CANDIDATES = TypeAdapter(Candidate)
 _LINE = TypeAdapter(EnergyLine)
 _RANKING = TypeAdapter(Ranking)
+_TURNS = TypeAdapter(tuple[Turn, ...])
 _SESSIONS = TypeAdapter(tuple[SessionRecord, ...])
 
 
@@ -104,6 +108,9 @@ class Ledger:
         self._memory = None if is_read_only else self._stored.in_memory()
         self._attributes = self._stored.attributes()
         self._results: dict[int, TrialResult] = {}
+        self._paused: dict[int, TrialResult] = {}
+        self._pauses: dict[int, int] = {}
+        self._turns: dict[int, tuple[Turn, ...]] = {}
         self._interrupted: dict[int, EnergyLine] = {}
         self._marks: tuple[MarkRound | None, dict[int, EnergyLine]] = (None, {})
         self._marks_before: dict[int, EnergyLine] = {}
@@ -121,6 +128,22 @@ class Ledger:
     def results(self) -> list[TrialResult]:
         """Return the results of all finished trials, by number."""
         return [self._results[number] for number in sorted(self._results)]
+
+    def paused(self) -> list[TrialResult]:
+        """Return the trials that were halted and have not ended, by number.
+
+        One that runs again is among them, as it was when it was halted.
+        """
+        return [self._paused[number] for number in sorted(self._paused)]
+
+    def turns(self, number: int) -> tuple[Turn, ...]:
+        """Return why a trial was begun, halted, gone on with and stopped, in order."""
+        return self._turns.get(number, ())
+
+    def planner_state(self) -> Mapping[str, object]:
+        """Return what the planner last wanted to find again."""
+        state: Mapping[str, object] = self.attribute(PLANNER_STATE) or {}
+        return state
 
     def interrupted_energy(self) -> dict[int, EnergyLine]:
         """Return the joules of attempts that were interrupted, by trial number."""
@@ -168,8 +191,8 @@ class Ledger:
         """
         proposals = []
         for frozen in self._stored.trials(OptunaState.RUNNING):
-            if CANDIDATE not in frozen.user_attrs:  # somebody else's
-                continue
+            if CANDIDATE not in frozen.user_attrs or frozen.number in self._paused:
+                continue  # somebody else's, or halted: what goes on is decided anew
             if RESULT in frozen.user_attrs:
                 self._tell(_RESULTS.validate_json(frozen.user_attrs[RESULT]))
                 continue
@@ -179,11 +202,19 @@ class Ledger:
             proposals.append(Proposal(number=frozen.number, candidate=candidate))
         return proposals
 
-    def propose(self, space: SearchSpace, config: SamplerConfig, seed: int) -> Proposal:
-        """Ask the sampler for one more trial.
+    def propose(
+        self, space: SearchSpace, config: SamplerConfig, seed: int, begin: Begin | None = None
+    ) -> Proposal:
+        """Add one more trial: the values that were planned, or what the sampler says.
 
         Where the sampler fails, chance chooses. The first time, this is said in the log and in
         the proposal's note.
+
+        Args:
+            space: Where the values come from.
+            config: The sampler.
+            seed: Seed of the search.
+            begin: What was planned; None: the sampler is asked.
         """
         found: list[Candidate] = []
 
@@ -191,8 +222,17 @@ class Ledger:
             found.append(decode(space, lambda dimension: _suggest(trial, dimension)))
 
         self._stored.check_alone()
-        chosen = self._choose(config, derive_seed(seed, self._stored.n_trials, "trial"), decide)
+        chosen = self._choose(
+            config,
+            derive_seed(seed, self._stored.n_trials, "trial"),
+            decide,
+            None if begin is None else begin.values,
+        )
         chosen.user_attrs[CANDIDATE] = _CANDIDATES.dump_json(found[-1]).decode()
+        if begin is not None:
+            self._keep_state(begin.state)
+            self._turns[chosen.number] = (begin.turn,)
+            chosen.user_attrs[TURNS] = _TURNS.dump_python((begin.turn,), mode="json")
         if state := self._in_memory.state():  # before the trial, which was chosen with it
             self.set_attribute(SAMPLER_STATE, state)
         self._stored.add(chosen)
@@ -220,7 +260,13 @@ class Ledger:
         return True
 
     def record(self, result: TrialResult) -> None:
-        """Write down a finished trial, once; an interrupted one only leaves its joules."""
+        """Write down a finished trial, once; an interrupted one only leaves its joules.
+
+        A paused one is kept as it is until it goes on and ends.
+        """
+        if result.state is TrialState.PAUSED:
+            self._record_pause(result)
+            return
         if result.state is TrialState.INTERRUPTED:
             line = joined("interrupted", result.energy)
             attempts = [*self._attempts(result.number), line]
@@ -232,7 +278,32 @@ class Ledger:
         self._stored.set_trial_attribute(result.number, RESULT, text)
         self._tell(result)
 
+    def go_on(self, step: GoOn) -> TrialResult:
+        """Write down why a paused trial goes on, and return it as it was halted."""
+        self._keep_state(step.state)
+        self.add_turn(step.number, step.turn)
+        return self._paused[step.number]
+
+    def add_turn(self, number: int, turn: Turn) -> None:
+        """Write down a decision about a running trial."""
+        turns = (*self.turns(number), turn)
+        self._stored.set_trial_attribute(number, TURNS, _TURNS.dump_python(turns, mode="json"))
+        self._turns[number] = turns
+
     # --- inside -------------------------------------------------------------------------------
+
+    def _keep_state(self, state: Mapping[str, object] | None) -> None:
+        if state is not None:
+            self.set_attribute(PLANNER_STATE, dict(state))
+
+    def _record_pause(self, result: TrialResult) -> None:
+        """Write down a halted trial; its last attempt's joules are part of it from here on."""
+        number = result.number
+        pauses = self._pauses.get(number, 0) + 1
+        text = json.dumps(_RESULTS.dump_python(result, mode="json"))
+        self._stored.set_trial_attribute(number, PAUSED, {"pauses": pauses, "result": text})
+        self._pauses[number], self._paused[number] = pauses, result
+        self._marks[1].pop(number, None)
 
     @property
     def _in_memory(self) -> MemoryStudy:
@@ -240,12 +311,18 @@ class Ledger:
         return self._memory
 
     def _choose(
-        self, config: SamplerConfig, seed: int, decide: Callable[[Trial], None]
+        self,
+        config: SamplerConfig,
+        seed: int,
+        decide: Callable[[Trial], None],
+        planned: Mapping[str, Value] | None,
     ) -> FrozenTrial:
         """Let the sampler choose a trial, or chance where it fails.
 
         Made anew from the same ledger, it would fail at this trial for ever.
         """
+        if planned is not None:
+            return self._in_memory.choose(PlannedValues(planned), decide)
         try:
             return self._in_memory.choose(make_sampler(config, seed), decide)
         except Exception as error:  # numerics of many kinds
@@ -268,12 +345,18 @@ class Ledger:
 
     def _read(self, trial: FrozenTrial) -> None:
         """Take one stored trial into memory."""
-        if RESULT in trial.user_attrs:
-            self._results[trial.number] = _RESULTS.validate_json(trial.user_attrs[RESULT])
-        marks = trial.user_attrs.get(MARKS, {"earlier": None, "now": None})
+        number, kept = trial.number, trial.user_attrs
+        if RESULT in kept:
+            self._results[number] = _RESULTS.validate_json(kept[RESULT])
+        elif PAUSED in kept:
+            self._paused[number] = _RESULTS.validate_json(kept[PAUSED]["result"])
+            self._pauses[number] = kept[PAUSED]["pauses"]
+        self._turns[number] = _TURNS.validate_python(kept.get(TURNS, ()))
+        marks = kept.get(MARKS, {"earlier": None, "now": None})
         present = "now" if self._is_whole(marks.get("round")) else "before"
-        # the last attempt's joules are part of its result, when it came to one
-        names = ["earlier"] if RESULT in trial.user_attrs else ["earlier", present]
+        # the last attempt's joules are part of its result or its pause, when it came to one
+        is_in_result = RESULT in kept or marks.get("pauses", 0) < self._pauses.get(number, 0)
+        names = ["earlier"] if is_in_result else ["earlier", present]
         attempts = [_LINE.validate_python(marks[name]) for name in names if marks[name]]
         if attempts:
             self._interrupted[trial.number] = joined("interrupted", attempts)
@@ -308,7 +391,7 @@ class Ledger:
             name: None if line is None else _LINE.dump_python(line, mode="json")
             for name, line in lines.items()
         }
-        marks["round"] = mark_round
+        marks["round"], marks["pauses"] = mark_round, self._pauses.get(number, 0)
         self._stored.set_trial_attribute(number, MARKS, marks, is_patient=is_patient)
 
     def _tell(self, result: TrialResult) -> None:
@@ -319,6 +402,7 @@ class Ledger:
         state, values = self._optuna_outcome(result)
         self._stored.finish(self._in_memory.tell(result.number, state, values, constraints))
         self._results[result.number] = result
+        self._paused.pop(result.number, None)
 
     def _optuna_outcome(self, result: TrialResult) -> tuple[OptunaState, list[float] | None]:
         """Return what Optuna is told.

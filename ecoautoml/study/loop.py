@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,13 +12,16 @@ from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.energy_reading import EnergyLine, Provenance, total_billed_j, weakest
 from ecoautoml.records.progress import CONTINUE, Action, Decision, EnergyMark, Progress
 from ecoautoml.records.trial_result import Probe, TrialJob, TrialResult, TrialState
+from ecoautoml.records.turn import Move, Turn
 from ecoautoml.spaces.dimensions import SearchSpace
-from ecoautoml.strategies.base import Pruner
+from ecoautoml.strategies.base import Begin, GoOn, History, Planner, Pruner, Running
 from ecoautoml.strategies.samplers import derive_seed
 from ecoautoml.study.budget import Spent, exhausted, has_trials_left, time_left_s
 from ecoautoml.study.ledger import Ledger, Proposal
 from ecoautoml.study.session import Session
 from ecoautoml.study.standing import Standing, standing
+
+logger = logging.getLogger(__name__)
 
 MAX_REPEATS = 60
 """Proposals in a row that were run before, after which the space counts as exhausted."""
@@ -25,6 +29,7 @@ MAX_EQUAL_FAILURES = 12
 """Failures in a row for the same reason, with nothing ever completed, that end a search."""
 SAYS_NOTHING = (TrialState.REUSED, TrialState.STOPPED, TrialState.INTERRUPTED)
 """States whose results are not those of the candidate itself."""
+MOVES = {Action.PAUSE: Move.PAUSE, Action.PRUNE: Move.STOP}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,7 @@ class Snapshot:
 
     Attributes:
         results: Finished trials.
+        n_paused: Paused trials that do not run now.
         running: Last report of each running trial, by number (None before its first).
         spent: What has been spent.
         provenance: Weakest provenance among the joules spent.
@@ -49,6 +55,7 @@ class Snapshot:
     front_size: int
     hypervolume: float | None
     left_s: float | None
+    n_paused: int = 0
     event: str | None = None
 
 
@@ -64,6 +71,7 @@ class SearchLoop:
         space: Where candidates come from.
         ledger: Where everything is written.
         pruner: What stops trials early.
+        planner: What plans trials; None: the sampler of the configuration proposes them.
         epochs_for: Epochs of a candidate.
         session: Joules that belong to no trial (look ahead, worker starts, ...).
         observer: Called after every event and report, and every 2 s.
@@ -74,17 +82,17 @@ class SearchLoop:
     space: SearchSpace
     ledger: Ledger
     pruner: Pruner
-    epochs_for: Callable[[Proposal], int]
+    planner: Planner | None
+    epochs_for: Callable[[Candidate], int]
     session: Session
     observer: Observer
     should_interrupt: Callable[[], bool]
     earlier: Spent
     _started_s: float = field(default_factory=time.monotonic)
-    _curves: dict[int, list[Progress]] = field(default_factory=dict)
-    _running: dict[int, Candidate] = field(default_factory=dict)
+    _running: dict[int, Running] = field(default_factory=dict)
     _waiting: list[Proposal] = field(default_factory=list)
     _marks: dict[int, EnergyMark] = field(default_factory=dict)
-    _would_have_stopped: dict[int, int] = field(default_factory=dict)
+    _has_planner_failed: bool = False
     _requeued: list[Proposal] = field(default_factory=list)
     _limit: str | None = None
     _standing: Standing = field(default_factory=lambda: Standing(0, None))
@@ -97,17 +105,21 @@ class SearchLoop:
     # --- the executor's questions ---------------------------------------------------------------
 
     def ask(self) -> TrialJob | None:
-        """Return the next trial to run, None when there is none left to start."""
+        """Return the next trial to run, None when there is none to start now."""
         repeats = 0
-        while self._may_start():
-            proposal = self._next()
-            before = self._same_as(proposal)
+        while self.stop() is None and not self._fails_always():
+            step = self._next()
+            if step is None:
+                return None
+            if isinstance(step, GoOn):
+                return self._go_on(step)
+            before = self._same_as(step)
             if before is not None:
-                self._reuse(proposal, before)
-            elif self._is_running(proposal):
-                self._waiting.append(proposal)
+                self._reuse(step, before)
+            elif self._is_begun(step):
+                self._waiting.append(step)
             else:
-                return self._start(proposal)
+                return self._start(step)
             repeats += 1
             if repeats >= MAX_REPEATS:
                 self._notify(f"the last {repeats} proposals had all been run before: enough")
@@ -116,26 +128,17 @@ class SearchLoop:
 
     def report(self, progress: Progress) -> Decision:
         """Return what a trial is told after a report."""
-        curve = self._curves.setdefault(progress.trial, [])
-        curve.append(progress)
+        known = self._running[progress.trial]
+        trial = replace(known, curve=(*known.curve, progress))
+        self._running[progress.trial] = trial
         self._notify(None)
-        stop = self.stop()
-        if stop is not None:
-            return stop
-        decision = self.pruner.decide(curve, self.ledger.results())
-        pruner = self.config.pruner
-        if decision.action is Action.PRUNE and pruner.kind == "dominance" and pruner.shadow:
-            self._would_have_stopped.setdefault(progress.trial, progress.epoch)
-            return CONTINUE
-        return decision
+        return self.stop() or self._carried_out(trial, self._decision(trial))
 
     def tell(self, result: TrialResult) -> None:
         """Write down a result."""
-        self._curves.pop(result.number, None)
-        self._running.pop(result.number, None)
+        trial = self._running.pop(result.number, None)
         self._marks.pop(result.number, None)
-        epoch = self._would_have_stopped.pop(result.number, None)
-        result = replace(result, would_have_stopped=epoch)
+        result = replace(result, would_have_stopped=trial.would_have_stopped if trial else None)
         self.ledger.record(result)
         self._write_session()
         self._notify(_describe(result))
@@ -167,11 +170,6 @@ class SearchLoop:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _may_start(self) -> bool:
-        if self.stop() is not None or self._fails_always():
-            return False
-        return bool(self._requeued) or has_trials_left(self.config.budget, self.spent())
-
     def _fails_always(self) -> bool:
         """Return whether going on would only repeat the same failure."""
         results = self.ledger.results()
@@ -184,14 +182,81 @@ class SearchLoop:
             return True
         return False
 
-    def _next(self) -> Proposal:
+    def _next(self) -> Proposal | GoOn | None:
+        """Return a new trial or one to go on with; None: nothing for now."""
         if self._requeued:
             return self._requeued.pop(0)
-        proposal = self.ledger.propose(self.space, self.config.sampler, self.config.seed)
+        history = self._history()
+        step = self.pruner.promote(history) or self._planned(history)
+        if not isinstance(step, Begin):
+            return step
+        proposal = self.ledger.propose(self.space, self.config.sampler, self.config.seed, step)
         if proposal.note is not None:
             self.session.note(proposal.note)
             self._notify(proposal.note)
         return proposal
+
+    def _planned(self, history: History) -> Begin | GoOn | None:
+        """Return what the planner wants; where there is none, a new trial of the sampler's."""
+        may_begin = has_trials_left(self.config.budget, self.spent())
+        if self.planner is None:
+            return _begin(f"proposed by the sampler {self.config.sampler.kind}", may_begin)
+        try:
+            return self.planner.next(history, self.ledger.planner_state(), may_begin=may_begin)
+        except Exception as error:  # numerics of many kinds
+            logger.debug("the planner failed", exc_info=True)
+            self._tell_of_failure(error)
+            return _begin("chosen by chance, because planning failed", may_begin)
+
+    def _tell_of_failure(self, error: Exception) -> None:
+        """Say once that the planner has failed."""
+        if not self._has_planner_failed:
+            self._has_planner_failed = True
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            sentence = f"Planning failed ({reason}); where it does, chance chooses."
+            self.session.note(sentence)
+            self._notify(sentence)
+
+    def _history(self) -> History:
+        return History(
+            finished=self.ledger.results(),
+            paused=[one for one in self.ledger.paused() if one.number not in self._running],
+            running=[self._running[number] for number in sorted(self._running)],
+        )
+
+    def _decision(self, trial: Running) -> Decision:
+        """Return what pruner and planner say of a trial; one that is watched runs to its end."""
+        if trial.would_have_stopped is not None:
+            return CONTINUE
+        history = self._history()
+        decision = self.pruner.decide(trial, history)
+        if decision.action is not Action.CONTINUE or decision.is_withheld or self.planner is None:
+            return decision
+        try:
+            return self.planner.decide(trial, history, self.ledger.planner_state())
+        except Exception as error:  # as above
+            logger.debug("the planner failed", exc_info=True)
+            self._tell_of_failure(error)
+            return CONTINUE
+
+    def _carried_out(self, trial: Running, decision: Decision) -> Decision:
+        """Write a decision down and return it; in shadow mode what would be stopped runs on."""
+        pruner = self.config.pruner
+        is_shadow = pruner.kind != "none" and pruner.shadow
+        if decision.action is Action.PRUNE and is_shadow:
+            decision = replace(decision, action=Action.CONTINUE, is_withheld=True)
+        if decision.is_withheld:
+            self._running[trial.number] = replace(trial, would_have_stopped=trial.epoch)
+        move = Move.WATCH if decision.is_withheld else MOVES.get(decision.action)
+        if move is not None:
+            turn = Turn(
+                move=move,
+                epoch=trial.epoch,
+                reason=decision.reason or "",
+                figures=decision.figures,
+            )
+            self.ledger.add_turn(trial.number, turn)
+        return decision
 
     def _same_as(self, proposal: Proposal) -> TrialResult | None:
         key = proposal.candidate.key()
@@ -200,9 +265,12 @@ class SearchLoop:
                 return result
         return None
 
-    def _is_running(self, proposal: Proposal) -> bool:
+    def _is_begun(self, proposal: Proposal) -> bool:
+        """Return whether the same candidate runs or is paused."""
         key = proposal.candidate.key()
-        return any(candidate.key() == key for candidate in self._running.values())
+        begun = [one.candidate for one in self._running.values()]
+        begun += [one.candidate for one in self.ledger.paused()]
+        return any(one.key() == key for one in begun)
 
     def _reuse_waiting(self, result: TrialResult) -> None:
         """Give a result to the proposals that waited for it; an interrupted one has none."""
@@ -215,19 +283,34 @@ class SearchLoop:
             self._reuse(proposal, result)
 
     def _start(self, proposal: Proposal) -> TrialJob:
-        self._curves[proposal.number] = []
-        self._running[proposal.number] = proposal.candidate
+        return self._run(proposal.number, proposal.candidate, None)
+
+    def _go_on(self, step: GoOn) -> TrialJob:
+        before = self.ledger.go_on(step)
+        return self._run(before.number, before.candidate, before)
+
+    def _run(self, number: int, candidate: Candidate, before: TrialResult | None) -> TrialJob:
+        """Return the job of a trial that runs from now on."""
+        epochs = self.epochs_for(candidate)
+        self._running[number] = Running(
+            number=number,
+            candidate=candidate,
+            epochs=epochs,
+            curve=() if before is None else before.curve,
+            would_have_stopped=None if before is None else before.would_have_stopped,
+        )
         return TrialJob(
-            number=proposal.number,
-            candidate=proposal.candidate,
-            seed=derive_seed(self.config.seed, proposal.number, "training"),
-            epochs=self.epochs_for(proposal),
-            probe=self._known_probe(proposal),
+            number=number,
+            candidate=candidate,
+            seed=derive_seed(self.config.seed, number, "training"),
+            epochs=epochs,
+            probe=self._known_probe(candidate),
+            before=before,
         )
 
-    def _known_probe(self, proposal: Proposal) -> Probe | None:
-        key = proposal.candidate.probe_key()
-        for result in self.ledger.results():
+    def _known_probe(self, candidate: Candidate) -> Probe | None:
+        key = candidate.probe_key()
+        for result in (*self.ledger.results(), *self.ledger.paused()):
             if result.probe is not None and result.candidate.probe_key() == key:
                 return result.probe
         return None
@@ -250,15 +333,17 @@ class SearchLoop:
         self._notify(_describe(result))
 
     def _spent(self, lines: Sequence[EnergyLine]) -> Spent:
-        results = [r for r in self.ledger.results() if r.state is not TrialState.REUSED]
+        ended = [r.number for r in self.ledger.results() if r.state is not TrialState.REUSED]
+        paused = [one.number for one in self.ledger.paused()]
         return Spent(
-            trials=len(results) + len(self._curves),
+            trials=len({*ended, *paused, *self._running}),
             elapsed_s=self.earlier.elapsed_s + time.monotonic() - self._started_s,
             energy_j=total_billed_j(lines),
         )
 
     def _lines(self) -> list[EnergyLine]:
-        finished = [line for result in self.ledger.results() for line in result.energy]
+        trials = (*self.ledger.results(), *self.ledger.paused())
+        finished = [line for result in trials for line in result.energy]
         running = [mark.as_line("running") for mark in self._marks.values()]
         interrupted = self.ledger.interrupted_energy().values()  # attempts before those running
         return [*finished, *running, *interrupted, *self.session.overhead()]
@@ -267,7 +352,10 @@ class SearchLoop:
         self.session.write(time.monotonic() - self._started_s)
 
     def _notify(self, event: str | None) -> None:
-        running = {number: (curve[-1] if curve else None) for number, curve in self._curves.items()}
+        running = {
+            number: trial.curve[-1] if trial.curve else None
+            for number, trial in self._running.items()
+        }
         results, lines = self.ledger.results(), self._lines()
         if event is not None:
             self._standing = standing(results, self.config.objectives)
@@ -281,9 +369,15 @@ class SearchLoop:
                 front_size=self._standing.front_size,
                 hypervolume=self._standing.hypervolume,
                 left_s=time_left_s(self.config.budget, spent),
+                n_paused=len([one for one in self.ledger.paused() if one.number not in running]),
                 event=event,
             )
         )
+
+
+def _begin(reason: str, may_begin: bool) -> Begin | None:
+    turn = Turn(move=Move.BEGIN, epoch=0, reason=reason)
+    return Begin(turn=turn) if may_begin else None
 
 
 def _describe(result: TrialResult) -> str:

@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "models"
 
     @property
+    def paused(self) -> Path:
+        """Return the folder of paused trainings."""
+        return self.path / "paused"
+
+    @property
     def data(self) -> Path:
         """Return the folder of prepared images."""
         return self.path / "data"

@@ -34,6 +34,7 @@ class TrialParts:
         target: Device models are measured on: "cpu" or "cuda:N".
         device: Device models are trained on.
         models_folder: Where trained models are written, one folder per trial.
+        paused_folder: Where paused trainings are written, one file per trial.
     """
 
     config: SearchConfig
@@ -43,6 +44,7 @@ class TrialParts:
     target: str
     device: str
     models_folder: Path
+    paused_folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

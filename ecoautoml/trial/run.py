@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.columns import INFERENCE_ENERGY, SCORES
 from ecoautoml.records.measurement import InferenceMeasurement
-from ecoautoml.records.progress import Action
+from ecoautoml.records.progress import Action, Decision, Progress
 from ecoautoml.records.trial_result import (
     OUT_OF_MEMORY,
     STATE_AFTER,
@@ -36,6 +36,7 @@ from ecoautoml.trial.evaluate import check_parity, network_logits, scores, sessi
 from ecoautoml.trial.log import TrialLog
 from ecoautoml.trial.measure import measure_other_batches, measure_session
 from ecoautoml.trial.parts import Messenger, TrialParts, TrialStoppedError, model_folder
+from ecoautoml.trial.pausing import pause_file, restore_training, save_training
 from ecoautoml.trial.settings import settings_for
 from ecoautoml.trial.train import Trainer
 
@@ -66,24 +67,27 @@ def run_trial(job: TrialJob, parts: TrialParts, messenger: Messenger) -> TrialRe
 def _steps(
     job: TrialJob, parts: TrialParts, messenger: Messenger, log: TrialLog, meters: MeterSet
 ) -> TrialResult:
-    with log.line("probe"):
+    with log.line("probe" if job.before is None else "going on"):
         model = build_deployable(job.candidate, parts)
         resolution = resolution_of(job.candidate, parts)
         validation = parts.images.get("validation", resolution)
         runtime = runtime_of(job.candidate, parts)
         shape = (parts.config.measure.batch_size, parts.prepared.channels, resolution, resolution)
-        traced = runtime.trace(model.eval(), shape)
         folder = model_folder(parts.models_folder, job.number)
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"model{runtime.suffix}"
-        probe = job.probe or _probe(model, traced, runtime, file, validation, parts, meters)
+        traced, probe = None, _known_probe(job)
+        if probe is None:
+            traced = runtime.trace(model.eval(), shape)
+            probe = _probe(model, traced, runtime, file, validation, parts, meters)
     costs = {**_costs(probe), **measured_costs(probe.inference)}
     violated = _violations(parts, costs)
     _refuse_non_finite(costs)
     log.known.update(probe=probe, metrics=costs, constraints=violated)
     if any(value > 0 for value in violated.values()):
         return log.result(TrialState.INFEASIBLE, reason=_which(violated))
-    _tell(messenger, log, 0, costs)
+    if not log.curve:
+        _raise_unless_told_to_go_on(_tell(messenger, log, 0, costs))
 
     def train() -> None:
         _train(model, job, parts, messenger, log, validation, costs)
@@ -95,6 +99,7 @@ def _steps(
         train()
 
     with log.line("export"):
+        traced = traced or runtime.trace(model, shape)
         traced.write(model, file)
         save_checkpoint(folder, job.candidate, model, _about(parts, resolution))
         session = runtime.load(file)
@@ -126,6 +131,10 @@ def _steps(
             model, runtime, folder, validation, meters, parts.config.measure, parts.target
         )
     return log.result(TrialState.COMPLETE, other_batches=found, reason=why_not)
+
+
+def _known_probe(job: TrialJob) -> Probe | None:
+    return job.probe if job.before is None else job.before.probe
 
 
 def _probe(
@@ -169,10 +178,9 @@ def _train(
             device=parts.device,
             seed=job.seed,
         )
-    patience = parts.config.training.patience
-    best, best_epoch = -1.0, 0
+    first = _first_epoch(trainer, job, parts, log)
     labels = validation.labels.numpy()
-    for epoch in range(1, job.epochs + 1):
+    for epoch in range(first, job.epochs + 1):
         with log.line("training"):
             trainer.run_epoch(epoch, messenger.check)
         with log.line("validation"):
@@ -181,14 +189,35 @@ def _train(
             )
             now = scores(logits, labels, _asked_scores(parts))
         _refuse_non_finite(now)
-        _tell(messenger, log, epoch, {**costs, **now, **_training_cost(log)})
-        if now["validation_accuracy"] > best:
-            best, best_epoch = now["validation_accuracy"], epoch
-        if patience is not None and epoch - best_epoch >= patience:
+        decision = _tell(messenger, log, epoch, {**costs, **now, **_training_cost(log)})
+        if decision.action is Action.PAUSE:
+            with log.line("pausing"):
+                save_training(pause_file(parts.paused_folder, job.number), trainer, epoch)
+        _raise_unless_told_to_go_on(decision)
+        if _is_on_a_plateau(log.curve, parts.config.training.patience):
             break
     model.load_state_dict(trainer.trained_model.state_dict())
     model.to(device="cpu" if parts.target == "cpu" else parts.target)
     model.eval()
+
+
+def _first_epoch(trainer: Trainer, job: TrialJob, parts: TrialParts, log: TrialLog) -> int:
+    """Return the epoch to begin with; a training that was paused is put back to where it was."""
+    if job.before is None or not job.before.epochs:
+        return 1
+    with log.line("going on"):
+        file = pause_file(parts.paused_folder, job.number)
+        if restore_training(file, trainer, job.before.epochs):
+            return job.before.epochs + 1
+    log.begin_again()
+    return 1
+
+
+def _is_on_a_plateau(curve: Sequence[Progress], patience: int | None) -> bool:
+    """Return whether the accuracy has not got better for so many epochs."""
+    accuracies = [one.metrics["validation_accuracy"] for one in curve if one.epoch > 0]
+    best = max(range(len(accuracies)), key=lambda index: accuracies[index])
+    return patience is not None and len(accuracies) - 1 - best >= patience
 
 
 def build_deployable(candidate: Candidate, parts: TrialParts) -> Deployable:
@@ -241,8 +270,13 @@ def _training_cost(log: TrialLog) -> dict[str, float]:
     return {} if energy_j is None else {"training_energy_j": energy_j}
 
 
-def _tell(messenger: Messenger, log: TrialLog, epoch: int, metrics: Mapping[str, float]) -> None:
-    decision = messenger.report(log.progress(epoch, metrics))
+def _tell(
+    messenger: Messenger, log: TrialLog, epoch: int, metrics: Mapping[str, float]
+) -> Decision:
+    return messenger.report(log.progress(epoch, metrics))
+
+
+def _raise_unless_told_to_go_on(decision: Decision) -> None:
     if decision.action is not Action.CONTINUE:
         raise TrialStoppedError(decision)
 

@@ -83,6 +83,34 @@ class Trainer:
         module: nn.Module = self._model if self._ema is None else self._ema.module
         return module
 
+    def state(self) -> dict[str, Any]:
+        """Return everything that the rest of the training depends on, but PyTorch's own chance."""
+        parts = {"model": self._model, "optimizer": self._optimizer, "scaler": self._scaler}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        if self._scheduler is not None:
+            state["scheduler"] = self._scheduler.state_dict()
+        if self._ema is not None:
+            state["ema"] = self._ema.module.state_dict()
+        return {
+            **state,
+            "order": self._generator.get_state(),
+            "mixup": self._mixup_draws.bit_generator.state,
+            "steps": self._steps,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where another training with the same settings was when it gave its `state`."""
+        self._model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(state["scheduler"])
+        if self._ema is not None:
+            self._ema.module.load_state_dict(state["ema"])
+        self._generator.set_state(state["order"])
+        self._mixup_draws.bit_generator.state = state["mixup"]
+        self._steps = state["steps"]
+
     def run_epoch(self, epoch: int, between_steps: Callable[[], None]) -> float:
         """Train one epoch and return its mean loss.
 

@@ -80,6 +80,7 @@ def make_executor(tmp_path_factory):
             target="cpu",
             runtimes=("auto",),
             models_folder=Path(folder) / "models",
+            paused_folder=Path(folder) / "paused",
             memory_bytes=round(memory_gb * 1e9),
         )
         opener = partial(open_meters, config.measure.meter, "cpu")

@@ -146,8 +146,18 @@ class SearchByHand:
     """A search driven by hand, its events, and whether Ctrl-C was pressed."""
 
     def __init__(
-        self, folder, *, space=None, budget=None, pruner=None, is_shadow=False, earlier_s=0.0
+        self,
+        folder,
+        *,
+        space=None,
+        budget=None,
+        pruner=None,
+        planner=None,
+        is_shadow=False,
+        earlier_s=0.0,
     ):
+        self.folder = folder
+        self.changes = {"space": space, "budget": budget, "pruner": pruner, "planner": planner}
         self.events: list[str] = []
         self.is_interrupted = False
         tree = {
@@ -163,12 +173,17 @@ class SearchByHand:
             space=space or conditional_space(),
             ledger=self.ledger,
             pruner=pruner or NoPruner(),
-            epochs_for=lambda proposal: 3,
+            planner=planner,
+            epochs_for=lambda candidate: 3,
             session=KnownSession(self.ledger),
             observer=lambda snapshot: self.events.append(snapshot.event or ""),
             should_interrupt=lambda: self.is_interrupted,
             earlier=Spent(trials=0, elapsed_s=earlier_s, energy_j=None),
         )
+
+    def reopened(self, **changes):
+        """Return the same search in a new process, as it were."""
+        return SearchByHand(self.folder, **{**self.changes, **changes})
 
     def tell(self, job, state=TrialState.COMPLETE, **changes):
         result = replace(outcome(job), number=job.number, state=state, **changes)

@@ -6,6 +6,7 @@ import pytest
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.progress import CONTINUE, Action, Progress
 from ecoautoml.records.trial_result import TrialResult, TrialState
+from ecoautoml.strategies.base import History, Running
 from ecoautoml.strategies.dominance import DominancePruner
 
 SCORE, COST = "validation_accuracy", "inference_energy_j"
@@ -59,11 +60,16 @@ GOOD = [finished(number, halving(0.05)) for number in range(3)]
 """Cheap models of 95 %, whose error halved in the second half of their training."""
 
 
+def running(curve):
+    return Running(number=99, candidate=NOBODY, epochs=10, curve=tuple(curve))
+
+
 def decide(scores, others=GOOD, **settings):
     costs = settings.pop("costs", None)
     names = settings.get("objectives", (SCORE,))
     names = tuple(name for name in names if name.startswith("validation_"))
-    return pruner(**settings).decide(reports(scores, costs=costs, names=names), others)
+    trial = running(reports(scores, costs=costs, names=names))
+    return pruner(**settings).decide(trial, History(finished=others))
 
 
 def test_a_trial_out_of_reach_of_a_cheaper_model_is_stopped_with_the_reason():
@@ -197,8 +203,8 @@ def test_equal_input_gives_equal_decisions_whatever_the_order_of_the_others():
     others = [*GOOD, *(finished(n, halving(n / 40), costs={COST: n / 4}) for n in range(4, 12))]
     shuffled = random.Random(0).sample(others, len(others))
     for level in range(20):
-        curve = reports([level / 20] * 5)
-        first = one.decide(curve, others)
-        assert one.decide(curve, others) == first
-        assert pruner().decide(curve, others) == first
-        assert one.decide(curve, shuffled).action is first.action
+        first = decide([level / 20] * 5, others)
+        assert decide([level / 20] * 5, others) == first
+        trial = running(reports([level / 20] * 5))
+        assert one.decide(trial, History(finished=others)) == first
+        assert one.decide(trial, History(finished=shuffled)).action is first.action

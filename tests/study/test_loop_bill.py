@@ -22,6 +22,7 @@ def session(tmp_path):
             space=conditional_space(),
             ledger=ledger,
             pruner=NoPruner(),
+            planner=None,
             epochs_for=lambda proposal: 3,
             session=KnownSession(ledger, line("worker start", 0.5)),
             observer=lambda snapshot: None,

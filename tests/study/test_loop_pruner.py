@@ -16,9 +16,10 @@ class StopsFrom(Pruner):
         self.epoch = epoch
         self.asked = []
 
-    def decide(self, curve, finished):
-        self.asked.append(([each.epoch for each in curve], [each.number for each in finished]))
-        if curve[-1].epoch < self.epoch:
+    def decide(self, trial, history):
+        epochs = [each.epoch for each in trial.curve]
+        self.asked.append((epochs, [each.number for each in history.finished]))
+        if trial.epoch < self.epoch:
             return CONTINUE
         return Decision(action=Action.PRUNE, reason="out of reach")
 
@@ -64,7 +65,8 @@ def test_the_pruner_sees_the_trials_own_curve_and_all_finished_trials(search):
 def test_a_shadowing_pruner_stops_nothing_and_its_first_word_is_noted(search, tmp_path):
     one = search(1, is_shadow=True)
     job = one.loop.ask()
-    assert [one.loop.report(report(job, epoch)) for epoch in range(4)] == [CONTINUE] * 4
+    answers = [one.loop.report(report(job, epoch)) for epoch in range(4)]
+    assert [answer.action for answer in answers] == [Action.CONTINUE] * 4
     one.tell(job)
     (result,) = open_ledger(tmp_path).results()
     assert result.state is TrialState.COMPLETE

@@ -17,6 +17,7 @@ from ecoautoml.units import format_energy
 
 _COLOURS = {
     "useful": style.GREEN,
+    "paused": style.BROWN,
     "pruned": style.ORANGE,
     "stopped": style.GOLD,
     "infeasible": style.PURPLE,

@@ -19,6 +19,7 @@ _GROUPS: dict[str, tuple[str, str, float, str]] = {
     "failed": ("failed", style.RED, 1.5, "dot"),
     "interrupted": ("interrupted", style.BLUE, 1.5, "dot"),
     "stopped": ("cut short by the budget", style.GOLD, 1.5, "dot"),
+    "paused": ("set aside", style.BROWN, 1.5, "solid"),
     "pruned": ("stopped early", style.ORANGE, 1.8, "solid"),
     "front": ("on the front", style.GREEN, 2.4, "solid"),
 }
@@ -117,7 +118,7 @@ def _lines(curves: Sequence[Curve], group: str) -> go.Scatter:
 
 def _ends(curves: Sequence[Curve], group: str) -> go.Scatter:
     title, colour, _, _ = _GROUPS[group]
-    is_stopped = group in ("pruned", "stopped", "failed", "interrupted")
+    is_stopped = group in ("paused", "pruned", "stopped", "failed", "interrupted")
     return go.Scatter(
         x=[curve.epochs[-1] for curve in curves],
         y=[curve.scores[-1] for curve in curves],

@@ -68,6 +68,7 @@ class FrontInfo(NamedTuple):
         x_title: Title of the x axis, with "(estimated)" where it applies.
         front: The front, by cost.
         dominated: Finished trials behind it.
+        paused: Trials set aside half-way, at their last known score.
         pruned: Stopped trials at their last known score.
         infeasible: Trials that broke a constraint; y is None when they were not trained.
         knee: The recommended model.
@@ -80,6 +81,7 @@ class FrontInfo(NamedTuple):
     x_title: str
     front: tuple[Dot, ...]
     dominated: tuple[Dot, ...]
+    paused: tuple[Dot, ...]
     pruned: tuple[Dot, ...]
     infeasible: tuple[Dot, ...]
     knee: Knee | None
@@ -93,7 +95,8 @@ def _info(results: Sequence[TrialResult], summary: RunSummary, frames: Frames) -
     others = [name for name in summary.objectives if name not in (x_name, y_name)]
     colour_name = others[0] if others else None
     last_scores = {result.number: _last_score(result, y_name) for result in results}
-    groups: dict[str, list[Dot]] = {"front": [], "complete": [], "pruned": [], "infeasible": []}
+    names = ("front", "complete", "paused", "pruned", "infeasible")
+    groups: dict[str, list[Dot]] = {name: [] for name in names}
     front_trials = set(frames.front["trial"].tolist())
     n_not_drawn = 0
     for _, row in frames.trials.iterrows():
@@ -113,6 +116,7 @@ def _info(results: Sequence[TrialResult], summary: RunSummary, frames: Frames) -
         x_title=_x_title(drawn, x_name),
         front=tuple(sorted(groups["front"], key=lambda dot: (dot.x, dot.trial))),
         dominated=tuple(groups["complete"]),
+        paused=tuple(groups["paused"]),
         pruned=tuple(groups["pruned"]),
         infeasible=tuple(groups["infeasible"]),
         knee=knee(frames.front, summary.objectives),
@@ -125,6 +129,7 @@ def figure(results: Sequence[TrialResult], summary: RunSummary, frames: Frames) 
     info = _info(results, summary, frames)
     drawing = go.Figure()
     drawing.add_trace(_behind(info.dominated, "finished, beaten", style.GREY, "circle", 7))
+    drawing.add_trace(_behind(info.paused, "set aside", style.BROWN, "line-ew", 7))
     drawing.add_trace(_behind(info.pruned, "stopped early", style.ORANGE, "x-thin", 7))
     trained = tuple(dot for dot in info.infeasible if dot.y is not None)
     probed = tuple(dot for dot in info.infeasible if dot.y is None)
@@ -134,7 +139,7 @@ def figure(results: Sequence[TrialResult], summary: RunSummary, frames: Frames) 
     drawing.update_traces(hovertemplate="%{text}<extra></extra>")
     style.layout(drawing, x_title=info.x_title, y_title=METRICS[info.y_name].title, height=480)
     drawing.update_yaxes(tickformat=".1~%", nticks=7, range=_score_range(info))
-    dots = (*info.front, *info.dominated, *info.pruned, *info.infeasible)
+    dots = (*info.front, *info.dominated, *info.paused, *info.pruned, *info.infeasible)
     if info.x_name != "trial":
         drawing.update_xaxes(**style.log_axis(info.x_name, [dot.x for dot in dots]))
     # Trials that never had a score stand on the x axis, whatever is visible of the y axis.

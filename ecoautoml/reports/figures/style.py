@@ -22,11 +22,13 @@ RED = "#dc4c4c"
 BLUE = "#3b82d6"
 GOLD = "#eab308"
 SLATE = "#5f7d95"
+BROWN = "#a5744f"
 TEXT = "#6b7686"
 GRID = "rgba(128, 138, 152, 0.22)"
 
 STATE_COLOURS = {
     "complete": GREEN,
+    "paused": BROWN,
     "pruned": ORANGE,
     "stopped": GOLD,
     "infeasible": PURPLE,
