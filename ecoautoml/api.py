@@ -24,6 +24,8 @@ from ecoautoml.executors.messages import WorkerSetup
 from ecoautoml.result import SearchResult
 from ecoautoml.spaces.dimensions import SearchSpace, with_choices
 from ecoautoml.spaces.load import load_space
+from ecoautoml.strategies.base import Planner
+from ecoautoml.strategies.planners import make_planner
 from ecoautoml.strategies.pruners import make_pruner
 from ecoautoml.study.budget import Spent
 from ecoautoml.study.environment import environment, memory_bytes, usable_cores
@@ -115,7 +117,14 @@ def search(
             )
             if not ledger.results():
                 listeners.on_forecast(errands.look_ahead(space, _workers(config, target)))
-            loop = _loop(config, space, ledger, session, run, listeners, should_interrupt)
+            planner = make_planner(
+                config,
+                space,
+                image_size=prepared.image_size,
+                in_chans=prepared.channels,
+                n_classes=len(prepared.class_names),
+            )
+            loop = _loop(config, space, ledger, session, run, listeners, should_interrupt, planner)
             executor.run(loop)
             loop.close()
             results = errands.settle_front()
@@ -233,6 +242,7 @@ def _loop(
     run: RunFolder,
     listeners: Listeners,
     should_interrupt: Callable[[], bool],
+    planner: Planner | None,
 ) -> SearchLoop:
     lost = ledger.lost()
 
@@ -246,8 +256,8 @@ def _loop(
         config=config,
         space=space,
         ledger=ledger,
-        pruner=make_pruner(config.pruner, config.objectives),
-        planner=None,
+        pruner=make_pruner(config.pruner, config.objectives, config.seed),
+        planner=planner,
         epochs_for=lambda candidate: epochs_for(candidate, config.training),
         session=session,
         observer=observe,

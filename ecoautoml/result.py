@@ -104,8 +104,7 @@ class SearchResult:
     @property
     def pruner_check(self) -> PrunerCheck | None:
         """Return what a shadowing pruner would have done; None when there was none."""
-        pruner = self.config.pruner
-        if pruner.kind != "dominance" or not pruner.shadow:
+        if not getattr(self.config.pruner, "shadow", False):
             return None
         numbers = {r.number for r in self._results if r.would_have_stopped is not None}
         return PrunerCheck(len(numbers), len(numbers & set(self.front["trial"])))
@@ -206,8 +205,15 @@ def _summary(folder: Path, config: SearchConfig, ledger: Ledger) -> RunSummary:
         zone=config.carbon.zone,
         pue=config.carbon.pue,
         ranking=ledger.ranking(),
+        error_rate=_error_rate(config),
         notes=all_notes(sessions),
     )
+
+
+def _error_rate(config: SearchConfig) -> float | None:
+    """Return the stated share of wrong stops; None where none is stated, or nothing stopped."""
+    pruner = config.pruner
+    return pruner.alpha if pruner.kind == "auto" and not pruner.shadow else None
 
 
 def _metered(sessions: Sequence[SessionRecord]) -> tuple[EnergyLine, ...]:

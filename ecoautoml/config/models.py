@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -148,10 +148,25 @@ DataConfig = Annotated[
 # --- search ---------------------------------------------------------------------------------
 
 
+class AutoSampler(Section):
+    """Energy first: trains what is expected to add most to the front per joule still to be spent.
+
+    Costs are known before training, or learnt from others; only scores have to be paid for.
+    """
+
+    kind: Literal["auto"] = "auto"
+    n_startup_trials: Annotated[int, Field(ge=2)] | None = None
+    """Trials begun before the model is used, spread over what is known of the space; None: 16, or
+    two in five of ``budget.trials`` where that is fewer."""
+    pause: bool = True
+    """Whether trainings are halted at a checkpoint for what promises more, and gone on with when
+    their turn has come. Without, every trial runs to its end unless the pruner stops it."""
+
+
 class TpeSampler(Section):
     """Tree-structured Parzen estimator (Optuna's default)."""
 
-    kind: Literal["tpe"] = "tpe"
+    kind: Literal["tpe"]
     n_startup_trials: Annotated[int, Field(ge=1)] = 10
     """Random trials before the model is used."""
 
@@ -179,22 +194,101 @@ class RandomSampler(Section):
 
 
 SamplerConfig = Annotated[
-    TpeSampler | Nsga2Sampler | GpSampler | RandomSampler,
+    AutoSampler | TpeSampler | Nsga2Sampler | GpSampler | RandomSampler,
     Field(discriminator="kind"),
-    _kind_or("tpe"),
+    _kind_or("auto"),
 ]
+
+
+class AutoPruner(Section):
+    """Stops a trial once its chance to join the front is too small, as its curve forecasts it.
+
+    Some of those that would be stopped run on, and show how many stops are wrong.
+    """
+
+    kind: Literal["auto"] = "auto"
+    alpha: Fraction = 0.05
+    """Share of the stopped trials that may be wrong: would have joined the front."""
+    control_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the trials that would be stopped that run on to their end, chosen by chance; with 0
+    the error rate is stated and never measured."""
+    shadow: bool = False
+    """Only note what would have been stopped; run every trial to its end."""
 
 
 class DominancePruner(Section):
     """Stops a trial once a cheaper finished model has a score it cannot plausibly reach."""
 
-    kind: Literal["dominance"] = "dominance"
+    kind: Literal["dominance"]
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of a trial's epochs during which it is never stopped."""
     min_curves: Annotated[int, Field(ge=1)] = 4
     """Finished learning curves needed before anything is stopped."""
     margin: Annotated[float, Field(ge=0, le=1)] = 0.002
     """How far the optimistic forecast may stay below the rival's score without a stop."""
+    shadow: bool = False
+    """Only note what would have been stopped; run every trial to its end."""
+
+
+class _Halving(Section):
+    reduction: Annotated[int, Field(ge=2), BeforeValidator(_integer_from_float)] = 3
+    """Of so many trials at a rung one goes on, to a rung so many times as long."""
+    min_share: Fraction = 0.1
+    """Share of a trial's epochs that the first rung has at least; at most 1 / ``reduction``. Rungs
+    are 1, 1 / ``reduction``, 1 / ``reduction``² ... of the epochs, at least one epoch."""
+    ranking: Literal["eps-net", "non-dominated"] = "eps-net"
+    """Who comes first of trials that do not beat each other: eps-net, always the one farthest from
+    those before it; non-dominated, those with the widest gaps around them."""
+
+    @model_validator(mode="after")
+    def _check_rungs(self) -> Self:
+        if self.reduction * self.min_share > 1:
+            raise ValueError(
+                f"with reduction {self.reduction}, min_share must be at most "
+                f"{1 / self.reduction:.4g}: otherwise there is no rung before the end"
+            )
+        return self
+
+
+class HalvingPruner(_Halving):
+    """Successive halving: trials wait at rungs, at checkpoints; the best of each rung go on.
+
+    A model is complete only after ``reduction`` trials per rung below the end, multiplied: 9 with
+    the defaults. A search of fewer trials ends with none.
+    """
+
+    kind: Literal["halving"]
+
+
+class HyperbandPruner(_Halving):
+    """Successive halving in brackets with different first rungs, one of which halts nothing."""
+
+    kind: Literal["hyperband"]
+
+
+class MedianPruner(Section):
+    """Stops a trial whose best scores are below the median of finished ones that cost no more."""
+
+    kind: Literal["median"]
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of a trial's epochs during which it is never stopped."""
+    min_curves: Annotated[int, Field(ge=1)] = 4
+    """Finished trials that cost no more, needed before one is stopped."""
+    shadow: bool = False
+    """Only note what would have been stopped; run every trial to its end."""
+
+
+class PatiencePruner(Section):
+    """Stops a trial on a plateau once a finished model that costs no more is above it."""
+
+    kind: Literal["patience"]
+    epochs: PositiveInt = 3
+    """Epochs without a better score after which a trial is on a plateau; compare
+    ``training.patience``, which ends a trial as complete."""
+    min_delta: Annotated[float, Field(ge=0, le=1)] = 0.001
+    """What a score must get better by to count, and what the finished model must be above by."""
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of a trial's epochs during which it is never stopped."""
     shadow: bool = False
     """Only note what would have been stopped; run every trial to its end."""
 
@@ -206,9 +300,15 @@ class NoPruner(Section):
 
 
 PrunerConfig = Annotated[
-    DominancePruner | NoPruner,
+    AutoPruner
+    | DominancePruner
+    | HalvingPruner
+    | HyperbandPruner
+    | MedianPruner
+    | PatiencePruner
+    | NoPruner,
     Field(discriminator="kind"),
-    _kind_or("dominance"),
+    _kind_or("auto"),
 ]
 
 
@@ -400,9 +500,9 @@ class SearchConfig(Section):
     """Hard limits, by column name and in its unit: "latency_ms <= 5"."""
     training: TrainingConfig = TrainingConfig()
     """How every trial is trained."""
-    sampler: SamplerConfig = TpeSampler()
+    sampler: SamplerConfig = AutoSampler()
     """What to try next."""
-    pruner: PrunerConfig = DominancePruner()
+    pruner: PrunerConfig = AutoPruner()
     """What to stop early."""
     budget: Budget = Budget(trials=20)
     """When the search ends."""

@@ -70,7 +70,8 @@ def front_mask(
 def non_domination_rank(losses: Losses) -> NDArray[np.int64]:
     """Return the front each point belongs to, shape ``(n_points,)``.
 
-    0 is the front, 1 the front of what remains without it, and so on; -1 for rows with NaN.
+    0 is the front, 1 the front of what remains without it, and so on; -1 for rows with NaN. Takes
+    time and memory in proportion to ``n_points`` squared, whatever the number of fronts.
 
     Args:
         losses: Shape ``(n_points, n_objectives)``; smaller is better.
@@ -81,13 +82,23 @@ def non_domination_rank(losses: Losses) -> NDArray[np.int64]:
     points = as_matrix(losses)
     ranks = np.full(len(points), -1, dtype=np.int64)
     rest = np.flatnonzero(~np.isnan(points).any(axis=1))
+    is_beaten_by = _is_beaten_by(points[rest])
+    n_beating = is_beaten_by.sum(axis=1)
     rank = 0
-    while len(rest):
-        mask = non_dominated_mask(points[rest])
-        ranks[rest[mask]] = rank
-        rest = rest[~mask]
+    while (is_front := n_beating == 0).any():
+        ranks[rest[is_front]] = rank
+        n_beating -= is_beaten_by[:, is_front].sum(axis=1)
+        n_beating[is_front] = -1
         rank += 1
     return ranks
+
+
+def _is_beaten_by(points: Losses) -> NDArray[np.bool_]:
+    """Return who dominates whom, shape ``(n_points, n_points)``; entry [i, j]: j dominates i."""
+    is_no_worse = np.ones((len(points), len(points)), dtype=np.bool_)
+    for column in points.T:
+        is_no_worse &= column[None, :] <= column[:, None]
+    return np.asarray(is_no_worse & ~is_no_worse.T)
 
 
 def as_matrix(losses: Losses) -> Losses:

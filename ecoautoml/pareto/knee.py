@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecoautoml.pareto.front import Losses, as_matrix
+from ecoautoml.pareto.scale import to_unit_range
 
 _FLAT = 1e-9
 """Depth below the line, as a share of the range, under which a front counts as straight."""
@@ -32,19 +33,13 @@ def knee_index(losses: Losses) -> int:
         raise ValueError("a knee needs at least one point without unknown objectives")
     if len(known) == 1:
         return int(known[0])
-    scaled = _to_unit_range(points[known])
+    scaled = to_unit_range(points[known])
     if scaled.shape[1] == 2:
         depths = _depths_below_line(scaled)
         if depths.max() > _FLAT:
             return int(known[np.argmax(depths)])
     distances = np.linalg.norm(scaled, axis=1)
     return int(known[np.flatnonzero(distances <= distances.min() + _FLAT)[0]])
-
-
-def _to_unit_range(points: Losses) -> Losses:
-    low, high = points.min(axis=0), points.max(axis=0)
-    span = np.where(high > low, high - low, 1.0)
-    return np.asarray((points - low) / span, dtype=np.float64)
 
 
 def _depths_below_line(scaled: Losses) -> NDArray[np.float64]:

@@ -65,3 +65,18 @@ def reference_point(losses: Losses, margin: float = 0.05) -> NDArray[np.float64]
             span = float(finite.max() - finite.min())
             reference[column] = finite.max() + margin * (span or 1.0)
     return reference
+
+
+def to_unit_range(losses: Losses) -> Losses:
+    """Return each objective scaled to [0, 1] over the points; 0 where it is the same everywhere.
+
+    Args:
+        losses: Shape ``(n_points, n_objectives)``, at least one point; no NaN.
+
+    Raises:
+        ValueError: ``losses`` has another number of dimensions, or there are no points.
+    """
+    points = as_matrix(losses)
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    return np.asarray((points - low) / span, dtype=np.float64)

@@ -44,7 +44,7 @@ def report_html(results: Sequence[TrialResult], summary: RunSummary, frames: Fra
             sections.front_section(results, summary, frames),
             sections.spending_section(results, summary),
             sections.curves_section(results, summary, frames),
-            sections.pruner_section(results, frames),
+            sections.pruner_section(results, summary, frames),
             sections.trouble_section(results),
             sections.notes_section(results, summary),
         )

@@ -31,6 +31,7 @@ from ecoautoml.reports.wording import (
     listed,
     plural,
 )
+from ecoautoml.strategies.calibration import Calibration
 from ecoautoml.units import format_duration, format_energy, wh_from_joules
 
 _NBSP = "\u00a0"
@@ -121,17 +122,47 @@ def curves_section(results: Sequence[TrialResult], summary: RunSummary, frames: 
     )
 
 
-def pruner_section(results: Sequence[TrialResult], frames: Frames) -> str:
-    """Return how a shadowing pruner would have done; nothing when none was asked."""
-    stopped = [result for result in results if result.would_have_stopped is not None]
-    if not stopped:
+def pruner_section(results: Sequence[TrialResult], summary: RunSummary, frames: Frames) -> str:
+    """Return how many stops were wrong, as trials that ran on show; nothing without any."""
+    watched = [result for result in results if result.would_have_stopped is not None]
+    if not watched and summary.error_rate is None:
         return ""
     on_front = set(frames.front["trial"].tolist())
-    lost = sorted(result.number for result in stopped if result.number in on_front)
-    saved = sum(result.epochs - (result.would_have_stopped or 0) for result in stopped)
+    lost = sorted(result.number for result in watched if result.number in on_front)
+    words = _watched_words(results, watched, lost)
+    if summary.error_rate is not None:
+        n_stopped = sum(result.state is TrialState.PRUNED for result in results)
+        words = f"{_rate_words(summary.error_rate, n_stopped, watched, lost)} {words}"
+    return markup.section("Stopped early", f"<p>{markup.escape(words.strip())}</p>")
+
+
+def _rate_words(
+    stated: float, n_stopped: int, watched: Sequence[TrialResult], lost: Sequence[int]
+) -> str:
+    """Return the stated and the measured share of wrong stops."""
+    ended = [one for one in watched if one.state is TrialState.COMPLETE]
+    low, high = Calibration(alpha=stated, controls=len(ended), wrong=len(lost)).interval()
+    measured = (
+        f"{len(lost)} of {len(ended)} that ran on as a control group joined the front "
+        f"(95 % interval of the share: {format_share(low)} to {format_share(high)})"
+        if ended
+        else "none of them was chosen to run on, so it could not be measured"
+    )
+    return (
+        f"{plural(n_stopped, 'trial was', 'trials were')} stopped. At most "
+        f"{format_share(stated)} of such stops may be wrong, by what was asked; {measured}."
+    )
+
+
+def _watched_words(
+    results: Sequence[TrialResult], watched: Sequence[TrialResult], lost: Sequence[int]
+) -> str:
+    """Return what trials that would have been stopped have cost and brought."""
+    if not watched:
+        return ""
+    saved = sum(result.epochs - (result.would_have_stopped or 0) for result in watched)
     trained = sum(result.epochs for result in results if result.state is not TrialState.REUSED)
     share = format_share(saved / trained) if trained else "none"
-    n_stopped = plural(len(stopped), "trial")
     numbers = listed([str(number) for number in lost])
     verdict = (
         f"{plural(len(lost), 'of them is', 'of them are')} on the front "
@@ -139,10 +170,9 @@ def pruner_section(results: Sequence[TrialResult], frames: Frames) -> str:
         if lost
         else "None of them is on the front: stopping would have lost nothing."
     )
-    return markup.section(
-        "Pruner check",
-        f"<p>The pruner only watched: {n_stopped} would have been stopped early, which would have "
-        f"saved {plural(saved, 'epoch')} ({share} of all). {markup.escape(verdict)}</p>",
+    return (
+        f"{plural(len(watched), 'trial')} would have been stopped and ran on; stopping would have "
+        f"saved {plural(saved, 'epoch')} ({share} of all). {verdict}"
     )
 
 

@@ -31,6 +31,7 @@ class RunSummary:
         zone: Name of the grid zone.
         pue: Power usage effectiveness; None: not applied.
         ranking: The front's models measured in turn; None when that was not done.
+        error_rate: Share of the stopped trials that may be wrong, as stated; None: not stated.
         notes: Sentences for the reader.
     """
 
@@ -51,4 +52,5 @@ class RunSummary:
     zone: str | None = None
     pue: float | None = None
     ranking: Ranking | None = None
+    error_rate: float | None = None
     notes: tuple[str, ...] = ()

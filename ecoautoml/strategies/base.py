@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,11 +46,15 @@ class History:
         finished: Those that have ended, by number.
         paused: Those that may go on from a checkpoint, by number.
         running: Those that run now, by number.
+        left: What may still be spent, as a multiple of what was spent so far; inf: any amount.
+        may_begin: Whether the budget allows a new trial.
     """
 
     finished: Sequence[TrialResult] = ()
     paused: Sequence[TrialResult] = ()
     running: Sequence[Running] = ()
+    left: float = math.inf
+    may_begin: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +117,12 @@ class Planner(ABC):
     """
 
     @abstractmethod
-    def next(
-        self, history: History, state: Mapping[str, object], *, may_begin: bool
-    ) -> Begin | GoOn | None:
+    def next(self, history: History, state: Mapping[str, object]) -> Begin | GoOn | None:
         """Return what to do with a free worker; None: nothing for now.
 
         Args:
             history: All trials so far.
             state: What it last gave to be kept; empty at first.
-            may_begin: Whether the budget allows a new trial.
         """
 
     def decide(self, trial: Running, history: History, state: Mapping[str, object]) -> Decision:

@@ -123,7 +123,13 @@ def _random(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
+def _auto(config: SamplerConfig, seed: int) -> optuna.samplers.BaseSampler:
+    """Return what chooses where the planner cannot."""
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
 SAMPLERS: dict[str, Callable[[SamplerConfig, int], optuna.samplers.BaseSampler]] = {
+    "auto": _auto,
     "tpe": _tpe,
     "nsga2": _nsga2,
     "gp": _gp,

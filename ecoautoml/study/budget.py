@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ecoautoml.carbon.grams import carbon_gco2e
@@ -46,6 +47,24 @@ def exhausted(budget: Budget, carbon: CarbonConfig, spent: Spent) -> str | None:
 def has_trials_left(budget: Budget, spent: Spent) -> bool:
     """Return whether one more trial may start."""
     return budget.trials is None or spent.trials < budget.trials
+
+
+def left_of(budget: Budget, carbon: CarbonConfig, spent: Spent) -> float:
+    """Return what may still be spent, as a multiple of what was spent so far; inf: any amount.
+
+    The number of trials is left aside: it limits what begins, not what goes on.
+    """
+    grams = carbon_gco2e(spent.energy_j, carbon.intensity_gco2e_per_kwh, carbon.pue)
+    shares = [
+        amount / limit
+        for amount, limit in (
+            (spent.elapsed_s, (budget.hours or 0.0) * SECONDS_PER_HOUR),
+            (spent.energy_j, joules_from_wh(budget.energy_wh or 0.0)),
+            (grams, budget.carbon_g or 0.0),
+        )
+        if amount and limit
+    ]
+    return max(0.0, 1.0 / max(shares) - 1.0) if shares else math.inf
 
 
 def time_left_s(budget: Budget, spent: Spent) -> float | None:

@@ -16,7 +16,7 @@ from ecoautoml.records.turn import Move, Turn
 from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.strategies.base import Begin, GoOn, History, Planner, Pruner, Running
 from ecoautoml.strategies.samplers import derive_seed
-from ecoautoml.study.budget import Spent, exhausted, has_trials_left, time_left_s
+from ecoautoml.study.budget import Spent, exhausted, has_trials_left, left_of, time_left_s
 from ecoautoml.study.ledger import Ledger, Proposal
 from ecoautoml.study.session import Session
 from ecoautoml.study.standing import Standing, standing
@@ -198,11 +198,11 @@ class SearchLoop:
 
     def _planned(self, history: History) -> Begin | GoOn | None:
         """Return what the planner wants; where there is none, a new trial of the sampler's."""
-        may_begin = has_trials_left(self.config.budget, self.spent())
+        may_begin = history.may_begin
         if self.planner is None:
             return _begin(f"proposed by the sampler {self.config.sampler.kind}", may_begin)
         try:
-            return self.planner.next(history, self.ledger.planner_state(), may_begin=may_begin)
+            return self.planner.next(history, self.ledger.planner_state())
         except Exception as error:  # numerics of many kinds
             logger.debug("the planner failed", exc_info=True)
             self._tell_of_failure(error)
@@ -218,7 +218,10 @@ class SearchLoop:
             self._notify(sentence)
 
     def _history(self) -> History:
+        spent = self.spent()
         return History(
+            left=left_of(self.config.budget, self.config.carbon, spent),
+            may_begin=has_trials_left(self.config.budget, spent),
             finished=self.ledger.results(),
             paused=[one for one in self.ledger.paused() if one.number not in self._running],
             running=[self._running[number] for number in sorted(self._running)],
@@ -241,8 +244,7 @@ class SearchLoop:
 
     def _carried_out(self, trial: Running, decision: Decision) -> Decision:
         """Write a decision down and return it; in shadow mode what would be stopped runs on."""
-        pruner = self.config.pruner
-        is_shadow = pruner.kind != "none" and pruner.shadow
+        is_shadow = getattr(self.config.pruner, "shadow", False)
         if decision.action is Action.PRUNE and is_shadow:
             decision = replace(decision, action=Action.CONTINUE, is_withheld=True)
         if decision.is_withheld:

@@ -63,7 +63,7 @@ def refused_file(write, extra):
         ("carbon: {zones: DE}", "carbon.zones", "zone"),
         ("sampler: {startup_trials: 3}", "sampler.startup_trials", "n_startup_trials"),
         ("sampler: {kind: nsga2, population: 3}", "sampler.population", "population_size"),
-        ("pruner: {min_curve: 3}", "pruner.min_curve", "min_curves"),
+        ("pruner: {control_shar: 0.3}", "pruner.control_shar", "control_share"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_name(write, extra, path, near):
@@ -118,9 +118,9 @@ def test_many_mistakes_are_counted_rather_than_listed(write):
         ("training: {gradient_clip: 0}", "training.gradient_clip", "0", "greater than 0"),
         ("training: {patience: none}", "training.patience", "'none'", "integer"),
         ("training: {class_weights: yes}", "training.class_weights", "True", "balanced"),
-        ("sampler: {n_startup_trials: 0}", "sampler.n_startup_trials", "0", "equal to 1"),
-        ("pruner: {margin: 2}", "pruner.margin", "2", "less than or equal to 1"),
-        ("pruner: {warmup_fraction: 1}", "pruner.warmup_fraction", "1", "less than 1"),
+        ("sampler: {n_startup_trials: 0}", "sampler.n_startup_trials", "0", "equal to 2"),
+        ("pruner: {control_share: 2}", "pruner.control_share", "2", "less than or equal to 1"),
+        ("pruner: {alpha: 1}", "pruner.alpha", "1", "less than 1"),
         ("pruner: {shadow: perhaps}", "pruner.shadow", "'perhaps'", "boolean"),
         ("budget: {hours: two}", "budget.hours", "'two'", "number"),
         ("budget: {energy_wh: -3}", "budget.energy_wh", "-3", "greater than 0"),
@@ -286,10 +286,10 @@ def test_a_bare_string_means_the_kind():
 
 
 def test_a_mapping_without_a_kind_gets_the_default():
-    tree = {**SMALL, "sampler": {"n_startup_trials": 3}, "pruner": {"min_curves": 7}}
+    tree = {**SMALL, "sampler": {"n_startup_trials": 3}, "pruner": {"alpha": 0.1}}
     config = load_config({**tree, "executor": {"workers": 2}, "measure": {"meter": {}}})
-    assert (config.sampler.kind, config.sampler.n_startup_trials) == ("tpe", 3)
-    assert (config.pruner.kind, config.pruner.min_curves) == ("dominance", 7)
+    assert (config.sampler.kind, config.sampler.n_startup_trials) == ("auto", 3)
+    assert (config.pruner.kind, config.pruner.alpha) == ("auto", 0.1)
     assert (config.executor.kind, config.executor.workers) == ("local", 2)
     assert config.measure.meter.kind == "auto"
 
@@ -413,7 +413,7 @@ def test_a_finished_configuration_takes_overrides_too():
     assert load_config(config) is config
     changed = load_config(config, ["seed=7", "sampler=random"])
     assert (changed.seed, changed.sampler.kind) == (7, "random")
-    assert (config.seed, config.sampler.kind) == (0, "tpe")
+    assert (config.seed, config.sampler.kind) == (0, "auto")
 
 
 @pytest.mark.parametrize("override", ["budget.trials", "=5", "  =5", ""])

@@ -58,6 +58,19 @@ def test_rank_zero_is_the_front():
     assert ((non_domination_rank(losses) == 0) == non_dominated_mask(losses)).all()
 
 
+@pytest.mark.parametrize("n_objectives", [1, 2, 3, 4])
+def test_each_rank_is_the_front_of_what_the_ranks_before_it_leave(n_objectives):
+    rng = np.random.default_rng(n_objectives)
+    losses = rng.integers(0, 8, size=(80, n_objectives)).astype(float)
+    losses[rng.random(losses.shape) < 0.03] = np.nan
+    losses[rng.random(losses.shape) < 0.03] = np.inf
+    ranks = non_domination_rank(losses)
+    assert ((ranks < 0) == np.isnan(losses).any(axis=1)).all()
+    for rank in range(ranks.max() + 1):
+        left = losses[ranks >= rank]
+        assert (ranks[ranks >= rank] == rank).tolist() == slow_mask(left)
+
+
 def named(pairs, n):
     """Return who ties with whom, both ways."""
     ties = {name: set() for name in range(n)}

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from ecoautoml.pareto import as_losses, hypervolume, non_dominated_mask, reference_point
+from ecoautoml.pareto import (
+    as_losses,
+    hypervolume,
+    non_dominated_mask,
+    reference_point,
+    to_unit_range,
+)
 
 DIRECTIONS = ("maximize", "minimize")
 
@@ -45,3 +51,9 @@ def test_a_single_point_still_covers_something():
 
 def test_an_objective_nobody_knows_has_no_reference():
     assert np.isnan(reference_point(np.array([[1.0, np.nan]]))[1])
+
+
+def test_each_objective_is_brought_to_the_range_from_0_to_1():
+    losses = np.array([[1.0, -4.0, 7.0], [3.0, 0.0, 7.0], [2.0, 4.0, 7.0]])
+    expected = [[0.0, 0.0, 0.0], [1.0, 0.5, 0.0], [0.5, 1.0, 0.0]]
+    assert to_unit_range(losses).tolist() == expected

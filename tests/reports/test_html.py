@@ -109,14 +109,25 @@ def test_a_mixed_front_carries_its_warning():
 
 def test_the_pruner_check_tells_what_would_have_been_lost():
     kept = complete(0, 0.9, 0.002)
-    assert "Pruner check" not in page_of([kept])[1]
+    assert "would have been stopped" not in page_of([kept])[1]
     beaten = complete(1, 0.8, 0.003, would_have_stopped=4)
     text = page_of([kept, beaten])[1]
-    assert "1 trial would have been stopped early" in text
+    assert "1 trial would have been stopped and ran on" in text
     assert "6 epochs (30 % of all)" in text
     assert "None of them is on the front" in text
     better = complete(2, 0.95, 0.004, would_have_stopped=4)
     assert "1 of them is on the front (trial 2)" in page_of([kept, beaten, better])[1]
+
+
+def test_the_stated_and_the_measured_rate_of_wrong_stops_are_told():
+    kept, watched = complete(0, 0.9, 0.002), complete(1, 0.8, 0.003, would_have_stopped=4)
+    run = summary(error_rate=0.05)
+    alone = page_of([kept], run)[1]
+    assert "At most 5 % of such stops may be wrong" in alone
+    assert "it could not be measured" in alone
+    text = page_of([kept, watched], run)[1]
+    assert "0 of 1 that ran on as a control group joined the front" in text
+    assert "95 % interval of the share: 0 % to 98 %" in text
 
 
 def test_failures_are_listed_with_their_reason():

@@ -1,6 +1,7 @@
-"""Energy first: encoding, the process, expected gains, and whole searches on made-up tables."""
+"""Energy first: its models, and whole searches on made-up tables."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,14 @@ from searches_by_hand import conditional_space
 
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, candidate, validate_point
 from ecoautoml.strategies.energy_first.accuracy import FIRST_PRIOR, AccuracyModel
+from ecoautoml.strategies.energy_first.costs import forecast_costs
 from ecoautoml.strategies.energy_first.encoding import Encoder
-from ecoautoml.strategies.energy_first.gain import Steps, index_of, shortfall
-from ecoautoml.strategies.energy_first.planner import START, EnergyFirst, Seen
-from ecoautoml.strategies.energy_first.process import Points, fit
+from ecoautoml.strategies.energy_first.gain import Front
+from ecoautoml.strategies.energy_first.lattice import Lattice
+from ecoautoml.strategies.energy_first.memory import Memory
+from ecoautoml.strategies.energy_first.planner import START, EnergyFirst
+from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status
+from ecoautoml.strategies.energy_first.process import Distances, Points, fit
 
 
 def dimension(name, **fields):
@@ -55,21 +60,34 @@ def costs(candidates):
     return np.array([[energy_of(one), one["width"]] for one in candidates])
 
 
+def by_chance(n, seed=0, space=SPACE):
+    lattice = Lattice(space)
+    rows = lattice.draw(np.random.default_rng(seed), n)
+    return [lattice.values(row) for row in lattice.unknown(rows, rows[:0])]
+
+
+def places(candidates, space=SPACE):
+    lattice = Lattice(space)
+    return np.array([lattice.places(one) for one in candidates])
+
+
+def encode(candidates, space=SPACE):
+    return Encoder(space).encode(places(candidates, space))
+
+
 # --- encoding -------------------------------------------------------------------------------------
 
 
 def test_distance_is_the_mean_over_dimensions_of_how_far_values_are_apart():
-    encoder = Encoder(SPACE)
-    here, far, near = encoder.encode(
-        [values(rate=1e-4, width=8), values(rate=1e-2, width=64, act="gelu"), values(width=16)]
-    ).distance(encoder.encode([values(rate=1e-4, width=8)]))[:, 0]
+    some = [values(rate=1e-4, width=8), values(rate=1e-2, width=64, act="gelu"), values(width=16)]
+    here, far, near = encode(some).distance(encode([values(rate=1e-4, width=8)]))[:, 0]
     assert here == 0.0
     assert far == pytest.approx((1 + 1 + 1) / 11)
     assert near == pytest.approx((0.5 + 1 / 7) / 11)
 
 
 def test_like_dimensions_share_traits():
-    traits = Encoder(SPACE).encode([values(block0="conv", block1="conv", kernel0=3, kernel1=7)])
+    traits = encode([values(block0="conv", block1="conv", kernel0=3, kernel1=7)])
     shares = traits.traits[0]
     assert 0.5 in shares  # two of four blocks are conv
     assert len(shares) == 2 + 2  # mean and number of kernels; share of mb and of conv
@@ -77,10 +95,9 @@ def test_like_dimensions_share_traits():
 
 def test_what_a_candidate_does_not_have_is_far_from_any_value():
     space = conditional_space()
-    encoder = Encoder(space)
-    planner = EnergyFirst(space, (0.1, 1.0))
-    found = planner._by_chance(200)
-    apart = encoder.encode(found).distance(encoder.encode(found))
+    found = by_chance(200, space=space)
+    encoded = encode(found, space)
+    apart = encoded.distance(encoded)
     assert apart.max() <= 1.0
     assert np.allclose(np.diag(apart), 0.0)
     kernel = np.exp(-apart / 0.3)
@@ -93,8 +110,7 @@ def test_what_a_candidate_does_not_have_is_far_from_any_value():
 
 
 def points_of(candidates):
-    encoder = Encoder(SPACE)
-    encoded = encoder.encode(candidates)
+    encoded = encode(candidates)
     logs = np.log(costs(candidates))
     logs = (logs - [1.5, 3.3]) / [0.7, 0.6]
     return Points(
@@ -106,118 +122,157 @@ def points_of(candidates):
 
 
 def test_the_process_learns_and_knows_how_well():
-    planner = EnergyFirst(SPACE, (1.0,), seed=1)
-    known, new = planner._by_chance(80), planner._by_chance(200)
+    known, new = by_chance(80, seed=1), by_chance(200, seed=2)
     rng = np.random.default_rng(0)
     targets = np.log([error_of(one) for one in known]) + 0.01 * rng.standard_normal(len(known))
     truth = np.log([error_of(one) for one in new])
-    process = fit(points_of(known), targets, FIRST_PRIOR, rng=rng)
-    mean, variance = process.predict(points_of(new))
+    learnt, asked = points_of(known), points_of(new)
+    process = fit(learnt.basis, Distances.between(learnt, learnt), targets, FIRST_PRIOR, rng=rng)
+    mean, variance = process.predict(asked, Distances.between(asked, learnt))
     assert np.std(truth - mean) < 0.35 * np.std(truth)
     standardised = (truth - mean) / np.sqrt(variance)
     assert 0.3 < np.sqrt(np.mean(standardised**2)) < 1.6
-    again, less = process.predict(points_of(known))
+    again, less = process.predict(learnt, Distances.between(learnt, learnt))
     assert np.abs(again - targets).max() < 0.2
     assert less.mean() < variance.mean() / 2
 
 
-# --- gains ----------------------------------------------------------------------------------------
+def test_parameters_are_sought_again_when_there_is_a_quarter_more_to_learn_from():
+    some = by_chance(40, seed=1)
+    targets = np.log([error_of(one) for one in some])
+    learnt = points_of(some)
+    apart = Distances.between(learnt, learnt)
+
+    def fitted(n, state):
+        memory = Memory(state, np.random.default_rng(0))
+        rows = list(range(n))
+        memory.fit("a", learnt.basis[:n], apart.among(rows, rows), targets[:n], FIRST_PRIOR)
+        return memory
+
+    first = fitted(20, {})
+    assert first.state["a"]["n"] == 20
+    assert fitted(24, first.state).state == first.state
+    assert fitted(25, first.state).state["a"]["n"] == 25
 
 
-def test_a_shortfall_is_what_drawing_many_errors_gives():
-    errors = np.exp(-1.5 + 0.4 * np.random.default_rng(0).standard_normal(400_000))
-    (found,) = shortfall(0.25, np.array([-1.5]), np.array([0.16]))
-    assert found == pytest.approx(np.maximum(0.25 - errors, 0).mean(), rel=0.01)
-
-
-def test_the_gain_is_the_area_between_a_candidate_and_the_front():
-    steps = Steps.of([1.0, 2.0, 1.5], [0.3, 0.1, 0.4], reference=(0.5, 3.0))
-    assert steps.errors.tolist() == [0.5, 0.3, 0.1]  # the third is beaten by the first
-    sure = np.full(3, 1e-12)
-    gains = steps.expected_gain(np.array([0.5, 1.2, 2.5]), np.log([0.2, 0.2, 0.2]), sure)
-    assert gains == pytest.approx([0.5 * 0.3 + 1.0 * 0.1, 0.8 * 0.1, 0.0], abs=1e-5)
-    assert Steps.of([], [], (0.5, 3.0)).expected_gain(
-        np.array([1.0]), np.log([0.2]), sure[:1]
-    ) == pytest.approx([2.0 * 0.3], abs=1e-5)
-
-
-def test_a_look_is_worth_what_it_saves():
-    """Half of the time there is nothing: looking first pays one full training less in two."""
-    gains, halves = np.array([[1.0, 0.0]]), np.array([0.5, 0.5])
-    (free,) = index_of(gains, halves, np.array([0.0]), np.array([1.0]))
-    assert free == pytest.approx(1.0)  # goes on with the good one alone
-    (cheap,) = index_of(gains, halves, np.array([0.1]), np.array([1.0]))
-    assert cheap == pytest.approx(0.5 / (0.1 + 0.5))
-    (useless,) = index_of(np.array([[0.5, 0.5]]), halves, np.array([0.1]), np.array([1.0]))
-    assert useless == pytest.approx(0.5 / 1.1)
+def test_costs_are_learnt_from_what_was_counted_beforehand_and_known_ones_are_certain():
+    some = by_chance(60, seed=3)
+    points = points_of(some)
+    apart = Distances.between(points, points.rows(range(20)))
+    truth = [3.0 * energy_of(one) ** 1.1 for one in some]
+    known = [(cost,) for cost in truth[:20]] + [(None,)] * 39 + [(truth[59],)]
+    memory = Memory({}, np.random.default_rng(0))
+    mean, variance = forecast_costs("cost", memory, points, apart, known, 20)
+    assert mean[[0, 59], 0] == pytest.approx(np.log([truth[0], truth[59]]))
+    assert variance[[0, 59], 0].tolist() == [0.0, 0.0]
+    errors = mean[20:59, 0] - np.log(truth[20:59])
+    assert np.std(errors) < 0.1
+    assert np.abs(errors / np.sqrt(variance[20:59, 0])).mean() < 2.0
 
 
 # --- from rung to rung ----------------------------------------------------------------------------
 
 
 def test_later_rungs_are_forecast_from_earlier_ones_and_corrected_by_what_was_seen():
-    planner = EnergyFirst(SPACE, (0.1, 1.0), seed=2)
-    known, new = planner._by_chance(40), planner._by_chance(100)
-    model = AccuracyModel((0.1, 1.0), np.random.default_rng(0))
-    errors = [(2 * error_of(one, 0.1),) for one in known]  # the fall is larger than supposed
-    model.learn(points_of(known), errors, bound=1.0)
+    known, new = by_chance(40, seed=2), by_chance(100, seed=4)
+    learnt, asked = points_of(known), points_of(new)
+    among, apart = Distances.between(learnt, learnt), Distances.between(asked, learnt)
+    model = AccuracyModel("a", (0.1, 1.0), Memory({}, np.random.default_rng(0)))
+    # the fall is larger than supposed
+    errors = {row: [2 * error_of(one, 0.1)] for row, one in enumerate(known)}
+    model.learn(learnt, among, errors, bound=1.0)
     before = np.log([2 * error_of(one, 0.1) for one in new])
-    blind = model.final(points_of(new), 0, before)
+    blind = model.final(asked, apart, 0, before)
     truth = np.log([error_of(one) for one in new])
     assert np.mean(blind.mean - truth) == pytest.approx(math.log(2), abs=0.1)
-    errors[:6] = [(*errors[i], error_of(known[i])) for i in range(6)]
-    model.learn(points_of(known), errors, bound=1.0)
-    told = model.final(points_of(new), 0, before)
+    for row in range(6):
+        errors[row].append(error_of(known[row]))
+    model.learn(learnt, among, errors, bound=1.0)
+    told = model.final(asked, apart, 0, before)
     assert abs(np.mean(told.mean - truth)) < 0.1
+
+
+def test_others_like_those_that_run_are_less_in_doubt():
+    known = by_chance(40, seed=2)
+    learnt = points_of(known)
+    among = Distances.between(learnt, learnt)
+    errors = {row: [error_of(one, 0.1)] for row, one in enumerate(known[:30])}
+    model = AccuracyModel("a", (0.1, 1.0), Memory({}, np.random.default_rng(0)))
+    model.learn(learnt, among, errors, bound=1.0)
+    before = model.first(learnt, among)
+    model.believe(learnt, among, [35, 36])
+    after = model.first(learnt, among)
+    assert (after.variance[[35, 36]] < 0.5 * before.variance[[35, 36]]).all()
+    assert after.mean[:30] == pytest.approx(before.mean[:30], abs=0.05)
 
 
 # --- whole searches -------------------------------------------------------------------------------
 
 
-def run(seed, budget, *, error=error_of, guess_error=None, space=SPACE, costs=costs):
+SHARES = (0.1, 1.0)
+
+
+def planner(seed=0, *, space=SPACE, known=costs, **options):
+    options = {"is_exact": True, "is_resumed": False, **options}
+    return EnergyFirst(space, SHARES, known, seed=seed, **options)
+
+
+def run(seed, budget, *, error=error_of, most=8, cost=energy_of, **options):
     """Search until so many full trainings are paid; return everything seen, and what was paid."""
-    planner = EnergyFirst(space, (0.1, 1.0), is_resumed=False, guess_error=guess_error, seed=seed)
-    seen, paid = [], 0.0
+    one, space = planner(seed, **options), options.get("space", SPACE)
+    seen, state, paid = [], {}, 0.0
     while paid < budget:
-        steps = planner.plan(seen, costs)
-        assert steps
-        for step in steps:
+        plan = one.plan(seen, state, most=most)
+        assert plan.steps
+        state = plan.state
+        for step in plan.steps:
             validate_point(space, step.values)
-            old = [i for i, one in enumerate(seen) if one.values == step.values]
-            if step.rung == 0:
-                assert not old, "looked at twice"
-                seen.append(Seen(values=step.values, errors=(error(step.values, 0.1),)))
+            found = (error(step.values, SHARES[step.rung]),)
+            if step.number is None:
+                assert step.rung == 0
+                assert all(each.values != step.values for each in seen), "looked at twice"
+                fresh = Seen(number=len(seen), values=step.values, costs=(cost(step.values),))
+                seen.append(replace(fresh, errors=(found,)))
             else:
-                (index,) = old
-                assert len(seen[index].errors) == step.rung
-                errors = (*seen[index].errors, error(step.values, 1.0))
-                seen[index] = Seen(values=step.values, errors=errors)
-            paid += 0.1 if step.rung == 0 else 1.0
+                old = seen[step.number]
+                assert len(old.errors) == step.rung == 1
+                seen[step.number] = replace(old, errors=(*old.errors, found), status=Status.CLOSED)
+            paid += SHARES[step.rung]
     return seen
 
 
 def volume(points):
     """Return the hypervolume of (energy, error), beside the worst tenth of errors by chance."""
-    everything = EnergyFirst(SPACE, (1.0,), seed=99)._by_chance(500)
-    worst = float(np.quantile([error_of(one) for one in everything], 0.9))
-    energies, errors = zip(*points, strict=True)
-    steps = Steps.of(np.log(energies), errors, (worst, math.log(60.0)))
-    widths = np.diff(np.maximum(steps.edges, math.log(1.0)))
-    return float((widths * (worst - steps.errors)).sum())
+    worst = float(np.quantile([error_of(one) for one in by_chance(500, seed=99)], 0.9))
+    energies, errors = map(np.array, zip(*points, strict=True))
+    reference = {"worst_error": worst, "worst_costs": np.array([math.log(60.0)])}
+    front = Front.of(np.log(energies)[:, None], errors, **reference)
+    nothing = Front.of(np.zeros((0, 1)), np.zeros(0), **reference)
+    from_one = np.zeros((1, 1))
+    sure = np.array([math.log(1e-12)]), np.array([1e-12])
+    return float(
+        nothing.expected_gain(from_one, *sure)[0] - front.expected_gain(from_one, *sure)[0]
+    )
 
 
 def finished(seen):
-    return [(energy_of(one.values), one.errors[1]) for one in seen if len(one.errors) == 2]
+    return [(energy_of(one.values), one.errors[1][0]) for one in seen if len(one.errors) == 2]
 
 
 def test_it_finds_a_better_front_than_chance_usually_does_for_twice_the_price():
-    planner = EnergyFirst(SPACE, (1.0,), seed=5)
     chance = [
-        volume([(energy_of(one), error_of(one)) for one in planner._by_chance(48)])
-        for _ in range(10)
+        volume([(energy_of(one), error_of(one)) for one in by_chance(48, seed=seed)])
+        for seed in range(10)
     ]
     ours = [volume(finished(run(seed, 24.0))) for seed in range(2)]
     assert min(ours) > np.median(chance)
+
+
+def test_costs_that_have_to_be_learnt_cost_little():
+    """The same without knowing energy beforehand: only what an energy is likely to hang on."""
+    exact = volume(finished(run(0, 20.0)))
+    learnt = volume(finished(run(0, 20.0, is_exact=False, known=lambda many: costs(many)[:, 1:])))
+    assert learnt > 0.85 * exact
 
 
 def test_the_seed_decides_and_the_first_ones_are_spread_over_energies():
@@ -225,7 +280,21 @@ def test_the_seed_decides_and_the_first_ones_are_spread_over_energies():
     assert one == same
     assert one != other
     first = sorted(energy_of(each.values) for each in one[:START])
-    assert first[0] < 3 < 15 < first[-1]
+    assert first[0] < 4 < 15 < first[-1]
+
+
+def test_the_first_ones_are_spread_from_the_start():
+    first = [energy_of(each.values) for each in run(3, 2.0, most=1)[:4]]
+    assert max(first) > 3 * min(first)
+
+
+def test_a_plan_depends_on_its_arguments_alone():
+    """A process that has planned before plans as a new one does."""
+    seen = run(5, 6.0)
+    used, state = planner(5), {}
+    for count in range(20, len(seen), 3):
+        state = used.plan(seen[:count], state).state
+    assert planner(5).plan(seen, state) == used.plan(seen, state)
 
 
 def test_trainings_that_fail_are_not_gone_on_with_and_their_likes_are_avoided():
@@ -234,7 +303,7 @@ def test_trainings_that_fail_are_not_gone_on_with_and_their_likes_are_avoided():
     def broken(one, share):
         return 0.9 if one["act"] == "relu" else error_of(one, share)
 
-    seen = run(0, 12.0, error=broken, guess_error=0.9)
+    seen = run(0, 12.0, error=broken, goal=Goal(guess_error=0.9))
     relu = [one for one in seen if one.values["act"] == "relu"]
     assert all(len(one.errors) == 1 for one in relu)
     later = seen[START:]
@@ -245,10 +314,92 @@ def test_conditional_spaces_are_searched_too():
     space = conditional_space()
 
     def cost(candidates):
-        return np.array([[float(one["width"])] for one in candidates])
+        return np.array([[float(one["width"])] for one in candidates]).reshape(-1, 1)
 
     def error(one, share):
         return 0.4 / one["width"] ** 0.3 * (1.0 if "momentum" in one else 1.1) / share**0.2
 
-    seen = run(1, 6.0, error=error, space=space, costs=cost)
+    seen = run(1, 6.0, error=error, space=space, known=cost, cost=lambda one: float(one["width"]))
     assert any(len(one.errors) == 2 for one in seen)
+
+
+def test_limits_of_costs_are_kept_to():
+    """What is known to break a limit is never begun; where it is learnt, seldom."""
+    exact = run(2, 8.0, goal=Goal(limits=(4.0,), worst_costs=(4.0,)))
+    assert all(energy_of(one.values) <= 4.0 for one in exact[START:])
+    learnt = run(
+        2,
+        8.0,
+        goal=Goal(limits=(4.0,), worst_costs=(4.0,)),
+        is_exact=False,
+        known=lambda many: costs(many)[:, 1:],
+    )
+    over = [one for one in learnt[START:] if energy_of(one.values) > 4.0]
+    assert len(over) < 0.25 * len(learnt[START:])
+
+
+def test_nothing_new_begins_when_that_is_not_allowed_and_nothing_too_long_when_little_is_left():
+    seen, one = run(1, 5.0), planner(1)
+    (step,) = one.plan(seen, {}, may_begin=False).steps
+    assert step.number is not None
+    assert one.plan(seen, {}, may_begin=False, left=0.5).steps == ()
+    assert one.plan(seen, {}, left=0.5).steps == ()
+
+
+def test_what_runs_is_neither_chosen_nor_begun_again():
+    seen = run(1, 5.0)
+    one = planner(1)
+    (step,) = one.plan(seen, {}, may_begin=False).steps
+    busy = [
+        replace(each, status=Status.RUNNING) if each.number == step.number else each
+        for each in seen
+    ]
+    for other in one.plan(busy, {}, may_begin=False).steps:
+        assert other.number != step.number
+
+
+def test_beginning_is_avoided_when_it_is_dear():
+    seen = run(1, 8.0)
+    cheap = planner(1).plan(seen, {}, prices=Prices(begin=0.0))
+    dear = planner(1).plan(seen, {}, prices=Prices(begin=20.0))
+    assert dear.steps[0].number is not None
+    assert cheap.steps[0].index > dear.steps[0].index
+
+
+@pytest.mark.parametrize("n_scores", [1, 2])
+def test_three_objectives_and_two_uncertain_scores_are_planned_for(n_scores):
+    goal = Goal(
+        n_scores=n_scores,
+        n_costs=2,
+        limits=(math.inf, math.inf),
+        worst_errors=(math.inf,) * n_scores,
+        worst_costs=(math.inf, math.inf),
+    )
+    one, state, seen = planner(0, goal=goal), {}, []
+    for _ in range(START + 12):
+        plan = one.plan(seen, state)
+        state = plan.state
+        (step,) = plan.steps
+        error = error_of(step.values, SHARES[step.rung])
+        found = (error, 1.3 * error)[:n_scores]
+        if step.number is None:
+            costs_of = tuple(costs([step.values])[0])
+            seen.append(Seen(number=len(seen), values=step.values, errors=(found,), costs=costs_of))
+        else:
+            old = seen[step.number]
+            seen[step.number] = replace(old, errors=(*old.errors, found), status=Status.CLOSED)
+    assert any(len(each.errors) == 2 for each in seen)
+
+
+def test_a_running_training_is_compared_with_the_best_alternative():
+    seen, one = run(1, 8.0), planner(1)
+    waiting = [each for each in seen if each.status is Status.WAITING]
+    best = one.plan(seen, {}, may_begin=False).steps[0]
+    own, other = one.reconsider(best.number, seen, {}, may_begin=False)
+    assert own.number == best.number
+    assert own.index >= other.index
+    worst = min(
+        (one.reconsider(each.number, seen, {})[0] for each in waiting),
+        key=lambda step: step.index if step else -1.0,
+    )
+    assert worst is None or worst.index < best.index

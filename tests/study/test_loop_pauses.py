@@ -34,9 +34,9 @@ class HaltsAt(Pruner):
 class Plans(Planner):
     """Begins the same candidate a little wider every time, and keeps count."""
 
-    def next(self, history, state, *, may_begin):
+    def next(self, history, state):
         count = int(state.get("count", 0))
-        if not may_begin or count >= 7:
+        if not history.may_begin or count >= 7:
             return None
         values = {"width": 4 + 4 * count, "kernel": 3, "optimizer": "adamw", "learning_rate": 0.01}
         turn = Turn(move=Move.BEGIN, epoch=0, reason=f"plan {count}")
@@ -44,7 +44,7 @@ class Plans(Planner):
 
 
 class BreaksDown(Planner):
-    def next(self, history, state, *, may_begin):
+    def next(self, history, state):
         raise ArithmeticError("the matrix is singular")
 
     def decide(self, trial, history, state):
@@ -183,7 +183,7 @@ def test_an_equal_candidate_waits_for_a_halted_one(search):
     values = job.candidate.parameters()
 
     class Again(Planner):
-        def next(self, history, state, *, may_begin):
+        def next(self, history, state):
             turn = Turn(move=Move.BEGIN, epoch=0, reason="again")
             return Begin(turn=turn, values=values) if not history.running else None
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecoautoml.strategies.energy_first.process import Kernel, Points, Process, fit
+from ecoautoml.strategies.energy_first.memory import Memory
+from ecoautoml.strategies.energy_first.process import Distances, Kernel, Points, Process
 
 Array = NDArray[np.float64]
 FALL = 0.25
@@ -27,8 +29,6 @@ UNKNOWN_VARIANCE = 0.01
 """Variance of a later rung's log error before any of it was seen."""
 UNIT = 0.1
 """Log errors of later rungs are modelled in tenths: their spread is known before there are many."""
-GROWTH = 1.25
-"""Kernel parameters are sought again when there is a quarter more to learn from."""
 FIRST_PRIOR = Kernel(log=np.log([0.5, 0.3, 0.5, 2.0, 0.3, 0.02]))
 LATER_PRIOR = Kernel(
     log=np.log([0.07, 0.3, 0.5, 2.0, 0.1, 0.02]),
@@ -58,17 +58,17 @@ class AccuracyModel:
     """Learns from trainings and forecasts others.
 
     Args:
+        name: Of the score, for the memory.
         shares: Share of a full training at each rung, ascending; the last is 1.
-        rng: Chance, for kernel parameters.
+        memory: Keeps kernel parameters.
     """
 
-    def __init__(self, shares: Sequence[float], rng: np.random.Generator) -> None:
+    def __init__(self, name: str, shares: Sequence[float], memory: Memory) -> None:
         self._falls = [
             FALL * math.log(later / earlier) for earlier, later in itertools.pairwise(shares)
         ]
-        self._rng = rng
-        self._processes: list[Process | None] = [None] * len(shares)
-        self._fitted_to = [0] * len(shares)
+        self._name, self._memory = name, memory
+        self._processes: list[_Fitted | None] = [None] * len(shares)
         self._center = 0.0
 
     @property
@@ -82,24 +82,30 @@ class AccuracyModel:
         return sum(self._falls)
 
     def learn(
-        self, points: Points, errors: Sequence[tuple[float, ...]], bound: float
-    ) -> list[list[float]]:
+        self,
+        points: Points,
+        apart: Distances,
+        errors: Mapping[int, Sequence[float]],
+        bound: float,
+    ) -> dict[int, list[float]]:
         """Learn from trainings; return their log errors, as the model takes them.
 
         Those beyond what matters are drawn towards it: at the first rung the worst quarter, at the
         last what lies beyond the bound.
 
         Args:
-            points: What was trained.
-            errors: Errors at the rungs each has reached, at least the first.
+            points: ``n`` points, what was trained among them.
+            apart: Distances among them, ``(n, n)``.
+            errors: Errors at the rungs reached, at least the first, by the row of what was trained.
             bound: Final error beyond which differences do not matter.
         """
         logs = self._logs(errors, bound)
-        firsts = np.array([each[0] for each in logs])
+        firsts = np.array([each[0] for each in logs.values()])
         self._center = float(np.quantile(firsts, 0.3))
-        self._fit(0, points, firsts, FIRST_PRIOR, None)
+        trained = list(logs)
+        self._fit(0, points.rows(trained), apart, trained, firsts, FIRST_PRIOR, None)
         for rung in range(1, len(self._processes)):
-            reached = [index for index, each in enumerate(logs) if len(each) > rung]
+            reached = [index for index, each in logs.items() if len(each) > rung]
             if not reached:
                 self._processes[rung] = None
                 continue
@@ -107,50 +113,80 @@ class AccuracyModel:
             after = np.array([logs[index][rung] for index in reached])
             these = points.rows(reached).with_basis(self._basis(before))
             change = after - before + self._falls[rung - 1]
-            self._fit(rung, these, change, LATER_PRIOR, UNIT)
+            self._fit(rung, these, apart, reached, change, LATER_PRIOR, UNIT)
         return logs
 
-    def _logs(self, errors: Sequence[tuple[float, ...]], bound: float) -> list[list[float]]:
-        worst = [math.log(max(float(np.quantile([e[0] for e in errors], 0.75)), 1e-6))]
-        worst += [math.inf] * (len(self._processes) - 2) + [math.log(bound)]
-        return [
-            [_squeezed(math.log(max(e, 1e-6)), worst[rung]) for rung, e in enumerate(each)]
-            for each in errors
-        ]
+    def believe(self, points: Points, apart: Distances, running: Sequence[int]) -> None:
+        """Take for known, at the first rung, what is expected of trainings that run towards it.
 
-    def first(self, points: Points) -> Forecast:
-        """Return what candidates are expected to reach at the first rung."""
-        process = self._processes[0]
-        assert process is not None, "learn first"
-        mean, variance = process.predict(points)
+        So that others like them are not begun meanwhile (kriging believer, Ginsbourger et al. 2010,
+        doi 10.1007/978-3-642-10701-6_6).
+
+        Args:
+            points: All that was trained or runs.
+            apart: Distances among them.
+            running: Rows of those that run.
+        """
+        fitted = self._processes[0]
+        assert fitted is not None, "learn first"
+        these = apart.among(running, fitted.rows)
+        expected, _ = fitted.process.predict(points.rows(running), these)
+        rows = [*fitted.rows, *running]
+        targets = np.concatenate([fitted.targets, expected])
+        self._fit(0, points.rows(rows), apart, rows, targets, FIRST_PRIOR, None)
+
+    def _logs(self, errors: Mapping[int, Sequence[float]], bound: float) -> dict[int, list[float]]:
+        firsts = [each[0] for each in errors.values()]
+        worst = [math.log(max(float(np.quantile(firsts, 0.75)), 1e-6))]
+        worst += [math.inf] * (len(self._processes) - 2)
+        worst += [math.log(max(bound, 1e-6))] * (len(self._processes) > 1)
+        return {
+            row: [_squeezed(math.log(max(e, 1e-6)), worst[rung]) for rung, e in enumerate(each)]
+            for row, each in errors.items()
+        }
+
+    def first(self, points: Points, apart: Distances) -> Forecast:
+        """Return what candidates are expected to reach at the first rung.
+
+        Args:
+            points: The candidates.
+            apart: Their distances from the points given to `learn`.
+        """
+        fitted = self._processes[0]
+        assert fitted is not None, "learn first"
+        these = apart.among(np.arange(len(points)), fitted.rows)
+        mean, variance = fitted.process.predict(points, these)
         return Forecast(mean=mean, variance=variance)
 
-    def later(self, points: Points, rung: int, before: Array) -> Forecast:
+    def later(self, points: Points, apart: Distances, rung: int, before: Array) -> Forecast:
         """Return what candidates are expected to reach at a rung, given the rung before.
 
         Args:
             points: The candidates.
+            apart: Their distances from the points given to `learn`.
             rung: From 1.
             before: Their log errors at the rung before, ``(n,)``.
         """
-        process, fall = self._processes[rung], self._falls[rung - 1]
-        if process is None:
+        fitted, fall = self._processes[rung], self._falls[rung - 1]
+        if fitted is None:
             return Forecast(mean=before - fall, variance=np.full(len(before), UNKNOWN_VARIANCE))
-        change, variance = process.predict(points.with_basis(self._basis(before)))
-        slope = 1.0 + float(process.basis_weights[1])
+        these = apart.among(np.arange(len(points)), fitted.rows)
+        change, variance = fitted.process.predict(points.with_basis(self._basis(before)), these)
+        slope = 1.0 + float(fitted.process.basis_weights[1])
         return Forecast(mean=before - fall + change, variance=variance, slope=slope)
 
-    def final(self, points: Points, rung: int, log_error: Array) -> Forecast:
+    def final(self, points: Points, apart: Distances, rung: int, log_error: Array) -> Forecast:
         """Return what candidates are expected to reach in the end.
 
         Args:
             points: The candidates.
+            apart: Their distances from the points given to `learn`.
             rung: The rung they have reached.
             log_error: Their log errors there, ``(n,)``.
         """
         mean, variance, slope = log_error, np.zeros(len(log_error)), 1.0
         for later in range(rung + 1, len(self._processes)):
-            step = self.later(points, later, mean)
+            step = self.later(points, apart, later, mean)
             mean, variance = step.mean, step.variance + step.slope**2 * variance
             slope *= step.slope
         return Forecast(mean=mean, variance=variance, slope=slope)
@@ -159,20 +195,33 @@ class AccuracyModel:
         return np.stack([np.ones(len(before)), before - self._center], axis=1)
 
     def _fit(
-        self, rung: int, points: Points, targets: Array, prior: Kernel, scale: float | None
+        self,
+        rung: int,
+        points: Points,
+        apart: Distances,
+        rows: Sequence[int],
+        targets: Array,
+        prior: Kernel,
+        scale: float | None,
     ) -> None:
-        n, last = len(targets), self._processes[rung]
-        is_due = n >= GROWTH * self._fitted_to[rung] and (rung == 0 or n >= 4)
-        self._fitted_to[rung] = n if is_due else self._fitted_to[rung]
-        self._processes[rung] = fit(
-            points,
+        process = self._memory.fit(
+            f"{self._name} {rung}",
+            points.basis,
+            apart.among(rows, rows),
             targets,
             prior,
-            rng=self._rng,
             scale=scale,
-            start=None if last is None else last.kernel,
-            steps=40 if is_due else 0,
+            least=1 if rung == 0 else 4,
         )
+        self._processes[rung] = _Fitted(process, rows, targets)
+
+
+class _Fitted(NamedTuple):
+    """A process, the rows of what it was fitted to, and their targets."""
+
+    process: Process
+    rows: Sequence[int]
+    targets: Array
 
 
 def _squeezed(value: float, bound: float) -> float:

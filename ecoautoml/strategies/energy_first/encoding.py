@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecoautoml.records.candidate import Value
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace
 
 Array = NDArray[np.float64]
@@ -34,6 +32,9 @@ class Encoded:
     choices: NDArray[np.int64]
     traits: Array
 
+    def __len__(self) -> int:
+        return len(self.numbers)
+
     def rows(self, index: NDArray[np.int64]) -> Encoded:
         """Return some of the candidates."""
         return Encoded(
@@ -46,7 +47,7 @@ class Encoded:
         The mean over all columns of how far numbers are apart, 1 for unequal choices (Gower 1971,
         doi 10.2307/2528823): a distance whose negative exponential is a kernel.
         """
-        total = np.zeros((len(self.numbers), len(other.numbers)))
+        total = np.zeros((len(self), len(other)))
         for one, two in zip(self.numbers.T, other.numbers.T, strict=True):
             total += np.abs(one[:, None] - two[None])
         for code, code_two in zip(self.choices.T, other.choices.T, strict=True):
@@ -64,24 +65,24 @@ class Encoder:
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        varying = [one for one in space.parameters if not one.is_fixed]
-        self._ordered = [one for one in varying if one.is_ordered]
-        self._unordered = [one for one in varying if not one.is_ordered]
-        self._like = _like(self._ordered), _like(self._unordered)
+        varying = [i for i, one in enumerate(space.parameters) if not one.is_fixed]
+        self._ordered = [i for i in varying if space.parameters[i].is_ordered]
+        self._unordered = [i for i in varying if not space.parameters[i].is_ordered]
+        ordered = [space.parameters[i] for i in self._ordered]
+        unordered = [space.parameters[i] for i in self._unordered]
+        self._n_choices = np.array([len(one.choices) for one in unordered], dtype=np.int64)
+        self._conditional = [i for i, one in enumerate(ordered) if one.conditions]
+        self._like = _like(ordered), _like(unordered)
 
-    def encode(self, candidates: Sequence[Mapping[str, Value]]) -> Encoded:
-        """Return the candidates, given as values by dimension."""
-        n = len(candidates)
-        placed = [[_place(one, values) for one in self._ordered] for values in candidates]
-        numbers = np.array(placed, dtype=np.float64).reshape(n, len(self._ordered))
-        indices = [[_index(one, values) for one in self._unordered] for values in candidates]
-        choices = np.array(indices, dtype=np.int64).reshape(n, len(self._unordered))
+    def encode(self, places: Array) -> Encoded:
+        """Return candidates given as rows of a `Lattice`, ``(n, n_parameters)``."""
+        numbers, chosen = places[:, self._ordered], places[:, self._unordered]
         is_active = ~np.isnan(numbers)
-        conditional = [index for index, one in enumerate(self._ordered) if one.conditions]
+        indices = np.round(chosen * np.maximum(self._n_choices - 1, 1))
+        choices = np.where(np.isnan(chosen), -1, indices).astype(np.int64)
+        marks = is_active[:, self._conditional].astype(float)
         return Encoded(
-            numbers=np.hstack(
-                [np.where(is_active, numbers, INACTIVE), is_active[:, conditional].astype(float)]
-            ),
+            numbers=np.hstack([np.where(is_active, numbers, INACTIVE), marks]),
             choices=choices,
             traits=self._traits(numbers, choices),
         )
@@ -96,7 +97,7 @@ class Encoder:
             columns += [mean[:, None], n_active[:, None] / len(members)]
         for members in unordered:
             these_choices = choices[:, members]
-            for index in range(len(self._unordered[members[0]].choices)):
+            for index in range(self._n_choices[members[0]]):
                 columns.append((these_choices == index).mean(axis=1)[:, None])
         return np.hstack(columns)
 
@@ -107,25 +108,3 @@ def _like(dimensions: Sequence[Dimension]) -> list[list[int]]:
     for index, one in enumerate(dimensions):
         groups[(one.kind, one.low, one.high, one.step, one.log, one.choices)].append(index)
     return [members for members in groups.values() if len(members) > 1]
-
-
-def _index(dimension: Dimension, values: Mapping[str, Value]) -> int:
-    if dimension.name not in values:
-        return -1
-    return dimension.choices.index(values[dimension.name])
-
-
-def _place(dimension: Dimension, values: Mapping[str, Value]) -> float:
-    """Return where a value lies between the smallest and the largest; NaN when inactive."""
-    value = values.get(dimension.name)
-    if value is None:
-        return math.nan
-    if dimension.kind == "categorical":
-        return dimension.choices.index(value) / max(len(dimension.choices) - 1, 1)
-    assert isinstance(value, int | float)
-    assert dimension.low is not None
-    assert dimension.high is not None
-    low, high, number = float(dimension.low), float(dimension.high), float(value)
-    if dimension.log:
-        low, high, number = math.log(low), math.log(high), math.log(number)
-    return (number - low) / (high - low) if high > low else 0.5

@@ -1,62 +1,143 @@
-"""What a candidate may still add to the front, given its energy and what its error may be."""
+"""What a candidate may still add to the front, given its costs and what its error may be."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc
+
+from ecoautoml.pareto.front import non_dominated_mask
 
 Array = NDArray[np.float64]
+MOST_CELLS = 4000
+"""Cells of the front up to which gains are exact; beyond, they are taken from sample points."""
+SAMPLES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Steps:
-    """The front as steps: from one energy to the next, the error to be beaten.
+class Front:
+    """What is left to gain: regions of the costs, each with the error to be beaten there.
+
+    A candidate adds, for every combination of costs that is no lower than its own, what its error
+    is below the least error found for no more than these costs. Costs are logarithms.
 
     Attributes:
-        edges: Log energies, ascending, one more than ``errors``; the last is the reference.
-        errors: Error to be beaten from each edge on; the first is the reference.
+        low: Lower corners of the regions, ``(n_regions, n_costs)``.
+        high: Upper corners, ``(n_regions, n_costs)``; the same as ``low`` for sample points.
+        weight: Volume of what a sample point stands for; None: the regions are cells.
+        level: Index in ``errors`` of the error to be beaten in each region, ``(n_regions,)``.
+        errors: Errors to be beaten, ``(n_levels,)``; the first is the reference.
+        costs: Costs of the front's models, ``(n_models, n_costs)``.
+        reached: Their errors, ``(n_models,)``.
     """
 
-    edges: Array
+    low: Array
+    high: Array
+    weight: float | None
+    level: NDArray[np.int64]
     errors: Array
+    costs: Array
+    reached: Array
 
     @classmethod
     def of(
-        cls, log_energy: Sequence[float], error: Sequence[float], reference: tuple[float, float]
-    ) -> Steps:
-        """Return the steps of finished models.
+        cls,
+        costs: Array,
+        errors: Array,
+        *,
+        worst_error: float,
+        worst_costs: Array,
+        most_cells: int = MOST_CELLS,
+    ) -> Front:
+        """Return the front of finished models.
 
         Args:
-            log_energy: Of each model.
-            error: Of each model.
-            reference: Error and log energy beyond which nothing counts.
+            costs: Log costs, ``(n, n_costs)``.
+            errors: ``(n,)``.
+            worst_error: Error from which on nothing counts.
+            worst_costs: Log costs from which on nothing counts, ``(n_costs,)``.
+            most_cells: Cells up to which gains are exact.
         """
-        edges, errors = [-np.inf], [reference[0]]
-        for energy, found in sorted(zip(log_energy, error, strict=True)):
-            if energy < reference[1] and found < errors[-1]:
-                edges.append(energy)
-                errors.append(found)
-        return cls(edges=np.array([*edges, reference[1]]), errors=np.array(errors))
+        counts = (errors < worst_error) & (costs < worst_costs).all(axis=1)
+        costs, errors = costs[counts], errors[counts]
+        is_on = non_dominated_mask(np.column_stack([costs, errors]))
+        costs, errors = costs[is_on], errors[is_on]
+        levels, index = np.unique(-errors, return_inverse=True)
+        edges = [np.unique(column) for column in costs.T]
+        n_cells = np.prod([len(each) + 1 for each in edges], dtype=float)
+        weight = None
+        if n_cells <= most_cells:
+            low, high = _cells(edges, worst_costs)
+        else:
+            least = costs.min(axis=0) if len(costs) else worst_costs - 1.0
+            low = least + _even(len(worst_costs)) * (worst_costs - least)
+            high, weight = low, float(np.prod(worst_costs - least)) / len(low)
+        covered = (costs[None] <= low[:, None]).all(axis=2)
+        level = np.where(covered, index[None] + 1, 0).max(axis=1, initial=0)
+        return cls(
+            low=low,
+            high=high,
+            weight=weight,
+            level=level,
+            errors=np.concatenate([[worst_error], -levels]),
+            costs=costs,
+            reached=errors,
+        )
 
-    def expected_gain(self, log_energy: Array, mean: Array, variance: Array) -> Array:
-        """Return the expected hypervolume each candidate adds; exact, as its energy is known.
+    def expected_gain(self, costs: Array, mean: Array, variance: Array) -> Array:
+        """Return the expected hypervolume each candidate adds, its costs being known.
 
         Args:
-            log_energy: ``(n,)``.
+            costs: Log costs, ``(n, n_costs)``.
             mean: Of the log error, ``(n,)``.
             variance: Of the log error, ``(n,)``.
         """
+        volumes = self._volumes(costs)
         total = np.zeros(len(mean))
-        for index, error in enumerate(self.errors):
-            begin = np.maximum(log_energy, self.edges[index])
-            width = np.maximum(self.edges[index + 1] - begin, 0.0)
-            is_open = width > 0
-            total[is_open] += width[is_open] * shortfall(error, mean[is_open], variance[is_open])
+        for level, error in enumerate(self.errors):
+            matters = volumes[:, level] > 0
+            below = shortfall(error, mean[matters], variance[matters])
+            total[matters] += volumes[matters, level] * below
         return total
+
+    def to_beat(self, costs: Array) -> Array:
+        """Return the error each candidate must fall below to join the front, ``(n,)``."""
+        covered = (self.costs[None] <= costs[:, None]).all(axis=2)
+        best = np.where(covered, self.reached[None], np.inf).min(axis=1, initial=np.inf)
+        return np.asarray(np.minimum(best, self.errors[0]))
+
+    def _volumes(self, costs: Array) -> Array:
+        """Return the volume of each level that lies beyond a candidate, ``(n, n_levels)``."""
+        if self.weight is not None:
+            beyond = (self.low[None] >= costs[:, None]).all(axis=2) * self.weight
+        else:
+            beyond = np.ones((len(costs), len(self.low)))
+            for cost in range(self.low.shape[1]):
+                begin = np.maximum(costs[:, None, cost], self.low[None, :, cost])
+                beyond *= np.maximum(self.high[None, :, cost] - begin, 0.0)
+        membership = np.zeros((len(self.low), len(self.errors)))
+        membership[np.arange(len(self.low)), self.level] = 1.0
+        return np.asarray(beyond @ membership)
+
+
+def _cells(edges: Sequence[Array], worst: Array) -> tuple[Array, Array]:
+    """Return the corners of all cells between edges, ``(n_cells, n_costs)`` each."""
+    lows = [np.concatenate([[-np.inf], each]) for each in edges]
+    highs = [np.concatenate([each, [end]]) for each, end in zip(edges, worst, strict=True)]
+    low = np.array(list(itertools.product(*lows)))
+    return low, np.array(list(itertools.product(*highs)))
+
+
+@functools.cache
+def _even(n_costs: int) -> Array:
+    """Return points spread evenly over the unit cube (Sobol 1967)."""
+    return np.asarray(qmc.Sobol(n_costs, scramble=False).random(SAMPLES)) + 0.5 / SAMPLES
 
 
 def shortfall(bound: float, mean: Array, variance: Array) -> Array:
@@ -68,6 +149,29 @@ def shortfall(bound: float, mean: Array, variance: Array) -> Array:
     quantile = (np.log(bound) - mean) / deviation
     expected = np.exp(mean + variance / 2.0)
     return np.asarray(bound * ndtr(quantile) - expected * ndtr(quantile - deviation))
+
+
+def chance_below(bound: Array, mean: Array, variance: Array) -> Array:
+    """Return the probability that an error whose logarithm is normal is below a bound."""
+    return np.asarray(ndtr((np.log(bound) - mean) / np.sqrt(variance)))
+
+
+def outcomes(n_uncertain: int) -> tuple[Array, Array]:
+    """Return points that stand for independent normal values, and their weights.
+
+    Exact for polynomials where one value is uncertain (Gauss and Hermite); evenly spread points
+    (Sobol) where several are.
+
+    Returns:
+        ``(n_points, n_uncertain)`` and ``(n_points,)``.
+    """
+    if n_uncertain == 0:
+        return np.zeros((1, 0)), np.ones(1)
+    if n_uncertain == 1:
+        nodes, weights = np.polynomial.hermite_e.hermegauss(5)
+        return nodes[:, None], weights / weights.sum()
+    even = np.asarray(qmc.Sobol(n_uncertain, scramble=False).random(16)) + 1.0 / 32.0
+    return np.asarray(ndtri(even)), np.full(16, 1.0 / 16.0)
 
 
 def index_of(gains: Array, weights: Array, first_cost: Array, rest_cost: Array) -> Array:

@@ -1,54 +1,55 @@
-"""What to train next: a new candidate a little, or a promising one to the end."""
+"""What to train next: a new candidate a little, or a promising one further."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.records.candidate import Value
-from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
-from ecoautoml.strategies.energy_first.accuracy import AccuracyModel
-from ecoautoml.strategies.energy_first.encoding import Encoded, Encoder
-from ecoautoml.strategies.energy_first.gain import Steps, index_of
-from ecoautoml.strategies.energy_first.process import Points
+from ecoautoml.spaces.dimensions import SearchSpace
+from ecoautoml.strategies.energy_first.accuracy import Forecast
+from ecoautoml.strategies.energy_first.encoding import Encoder
+from ecoautoml.strategies.energy_first.gain import (
+    Front,
+    chance_below,
+    index_of,
+    outcomes,
+)
+from ecoautoml.strategies.energy_first.lattice import Lattice, stacked
+from ecoautoml.strategies.energy_first.memory import Memory
+from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status, Values
+from ecoautoml.strategies.energy_first.situation import (
+    Situation,
+    assess,
+    failing_error,
+    front_of,
+    has_failed,
+    selected,
+)
 
 Array = NDArray[np.float64]
-Values = Mapping[str, Value]
-Costs = Callable[[Sequence[Values]], Array]
-"""Returns what is known before training, ``(n, n_costs)``; the first is the energy."""
+Rows = NDArray[np.int64]
+Known = Callable[[Sequence[Values]], Array]
+"""Returns what is known of candidates before anything is run, above 0, ``(n, n_known)``."""
 
 START = 20
-"""Candidates looked at before the model is asked, spread over their energies."""
+"""Candidates begun before the model is asked, spread over what is known of them."""
 RANDOM, NEIGHBOURS = 100, 400
 """Candidates considered each time: by chance, and next to those on the front so far."""
-SCREENS = 8
-"""New candidates looked at before the model is asked again."""
-FAILED = 0.97
-"""Share of the error of guessing from which on a training counts as failed."""
 NEAR = 0.15
 """Distance at which a neighbour's failure counts for e times less."""
-WORST = 0.9
-"""Quantile of the first candidates' errors beyond which nothing counts."""
-OUTCOMES, WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
-"""Nodes and weights that stand for a normal distribution (Gauss and Hermite)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A candidate that was trained to some rung.
-
-    Attributes:
-        values: Its values by dimension.
-        errors: Its error at each rung it has reached, at least the first.
-    """
-
-    values: Values
-    errors: tuple[float, ...]
+LOOKS, LOOK_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+"""Nodes and weights that stand for what a look may show (Gauss and Hermite)."""
+MOST_STEPS = 20
+"""Steps worked out per plan and rung."""
+LEAST_CHANCE = 0.05
+"""Chance to join the front below which nothing goes on once nothing new may begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +57,54 @@ class Step:
     """What to do next.
 
     Attributes:
-        values: The candidate.
+        number: Of the candidate that goes on; None: a new one begins.
+        values: Its values.
         rung: To which rung it is to be trained.
-        index: Expected hypervolume per unit of cost; None for the first ones, chosen by chance.
+        figures: What this rests on, by name (`ecoautoml.records.turn.FIGURES`); empty for the first
+            ones, chosen by chance.
+        index: Expected hypervolume per unit of cost; None for the first ones.
     """
 
-    values: Values
+    number: int | None
+    values: Mapping[str, Value]
     rung: int
-    index: float | None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    index: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do next, all of it before asking again; and what is to be kept until then."""
+
+    steps: tuple[Step, ...]
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """What candidates are worth, as arrays over some rows.
+
+    Attributes:
+        rows: Rows of the situation.
+        rungs: The rung each would be trained to next.
+        index: Expected gain per cost of training on, in as many steps as is worth it.
+        gain: Expected gain of training to the end.
+        cost: Cost of training to the end, in mean full trainings.
+        chance: Chance to join the front.
+        allowed: Chance to keep to the limits.
+        mean: Expected log error at the end, of the first score.
+        variance: Its variance.
+    """
+
+    rows: Rows
+    rungs: Rows
+    index: Array
+    gain: Array
+    cost: Array
+    chance: Array
+    allowed: Array
+    mean: Array
+    variance: Array
 
 
 class EnergyFirst:
@@ -71,13 +112,21 @@ class EnergyFirst:
 
     Energy is known before training, so each candidate's place along that axis is certain, and what
     it may add to the front depends on its error alone. A short training shows whether a longer one
-    is worth it; both are chosen by what they are expected to add per cost.
+    is worth it; all are chosen by what they are expected to add per cost still to be spent.
+
+    It keeps no state: the same arguments give the same plan.
 
     Args:
         space: Where candidates come from.
         shares: Share of a full training at each rung, ascending; the last is 1.
+        known: Tells what is known of candidates beforehand.
+        goal: What the search is after.
+        is_exact: Whether the first columns of ``known`` are the costs themselves.
         is_resumed: Whether a longer training goes on where the shorter one ended.
-        guess_error: Error of guessing; None: unknown, then no training counts as failed.
+        nearest: Gives the candidate to take instead, where not everything the space allows exists.
+        start: Candidates begun before the model is asked.
+        n_random: New candidates considered by chance.
+        n_neighbours: New candidates considered next to those that lead.
         seed: Seed of all chance.
     """
 
@@ -85,226 +134,419 @@ class EnergyFirst:
         self,
         space: SearchSpace,
         shares: Sequence[float],
+        known: Known,
         *,
+        goal: Goal | None = None,
+        is_exact: bool = False,
         is_resumed: bool = True,
-        guess_error: float | None = None,
+        nearest: Callable[[Values], Values] | None = None,
+        start: int = START,
+        n_random: int = RANDOM,
+        n_neighbours: int = NEIGHBOURS,
         seed: int = 0,
     ) -> None:
-        self._space, self._shares, self._is_resumed = space, tuple(shares), is_resumed
-        self._rng = np.random.default_rng(seed)
-        self._encoder = Encoder(space)
-        self._model = AccuracyModel(shares, self._rng)
-        self._failed = math.inf if guess_error is None else FAILED * guess_error
+        self._shares, self._is_resumed = tuple(shares), is_resumed
+        self._goal = goal or Goal()
+        self._known, self._is_exact = known, is_exact
+        self._start, self._n_random, self._n_neighbours = start, n_random, n_neighbours
+        self._seed, self._nearest = seed, nearest
+        self._lattice, self._encoder = Lattice(space), Encoder(space)
+        self._seen_places: dict[int, Array] = {}
+        self._seen_known: dict[int, Array] = {}
 
-    def plan(self, seen: Sequence[Seen], costs: Costs) -> list[Step]:
-        """Return what to train next, all of it before asking again; none when all is trained.
+    @property
+    def last(self) -> int:
+        """Return the number of the last rung."""
+        return len(self._shares) - 1
+
+    def plan(
+        self,
+        seen: Sequence[Seen],
+        state: Mapping[str, Any],
+        *,
+        prices: Prices | None = None,
+        may_begin: bool = True,
+        left: float = math.inf,
+        most: int = 1,
+    ) -> Plan:
+        """Return what to do next; no steps when there is nothing worth doing.
 
         Args:
-            seen: Everything trained so far, in the order it began; the same each time, with more.
-            costs: Tells what is known of candidates before training.
+            seen: Everything begun so far, by number.
+            state: What the last plan wanted to be kept; empty at first.
+            prices: What comes on top of training.
+            may_begin: Whether new candidates may begin.
+            left: What may still be spent, in mean full trainings.
+            most: New candidates to begin at once, at most.
         """
-        viable = [one for one in seen if one.errors[0] < self._failed]
-        steps = self._begin(seen, costs) if len(seen) < START or not viable else []
-        return self._go_on(seen, viable, costs) if not steps and viable else steps
+        rng = self._chance(seen)
+        memory = Memory(state, rng)
+        if may_begin and len(seen) < self._start:
+            steps = self._begin(seen)
+        elif not seen:
+            steps = []
+        else:
+            prices = prices or Prices()
+            steps = self._go_on(seen, memory, rng, prices, may_begin, left)
+        n_new = 0
+        chosen = []
+        for step in steps:
+            n_new += step.number is None
+            chosen.append(step)
+            if step.number is not None or n_new >= most:
+                break
+        return Plan(steps=tuple(chosen), state=memory.state)
+
+    def reconsider(
+        self,
+        number: int,
+        seen: Sequence[Seen],
+        state: Mapping[str, Any],
+        *,
+        prices: Prices | None = None,
+        may_begin: bool = True,
+        left: float = math.inf,
+    ) -> tuple[Step | None, Step | None]:
+        """Return a running candidate's next step, and the best step that could replace it.
+
+        Args:
+            number: The candidate; among those seen it is waiting.
+            seen: Everything begun so far.
+            state: What the last plan wanted to be kept.
+            prices: As for `plan`, like the rest.
+            may_begin: Whether new candidates may begin.
+            left: What may still be spent.
+        """
+        memory, prices = Memory(state, None), prices or Prices()
+        rng = self._chance(seen)
+        steps = self._go_on(seen, memory, rng, prices, may_begin, left, at_hand=number)
+        own = next((step for step in steps if step.number == number), None)
+        return own, next((step for step in steps if step.number != number), None)
+
+    def _chance(self, seen: Sequence[Seen]) -> np.random.Generator:
+        """Return chance that depends on the seed and on how much has been seen."""
+        n_rungs = sum(len(one.errors) for one in seen)
+        return np.random.default_rng([self._seed, 1, len(seen), n_rungs])
 
     # --- the beginning --------------------------------------------------------------------------
 
-    def _begin(self, seen: Sequence[Seen], costs: Costs) -> list[Step]:
-        """Return candidates by chance, one from each part of the range of energies."""
-        known = {_key(one.values) for one in seen}
-        pool = [one for one in self._by_chance(20 * START) if _key(one) not in known]
-        if not pool:
-            return []
-        order = np.argsort(costs(pool)[:, 0])
-        parts = [part for part in np.array_split(order, START) if len(part)]
-        chosen = [pool[self._rng.choice(part)] for part in parts]
-        return [Step(values=values, rung=0, index=None) for values in chosen]
+    def _begin(self, seen: Sequence[Seen]) -> list[Step]:
+        """Return the first candidates, one from each part of the range of what is known.
+
+        They are drawn from the seed alone, so they do not depend on what has been seen meanwhile.
+        """
+        rng = np.random.default_rng([self._seed, 0])
+        rows = self._existing(self._lattice.draw(rng, 20 * self._start))
+        rows = self._lattice.unknown(rows, rows[:0])
+        candidates = [self._lattice.values(row) for row in rows]
+        known = self._known(candidates)
+        order = np.argsort(known[:, 0], kind="stable") if known.shape[1] else np.arange(len(rows))
+        parts = [part for part in np.array_split(order, self._start) if len(part)]
+        chosen = [int(rng.choice(part)) for part in parts]
+        old = self._places(seen)
+        fresh = [i for i in _spread(chosen) if len(self._lattice.unknown(rows[[i]], old))]
+        return [Step(number=None, values=candidates[i], rung=0) for i in fresh]
 
     # --- later ----------------------------------------------------------------------------------
 
-    def _go_on(self, seen: Sequence[Seen], viable: Sequence[Seen], costs: Costs) -> list[Step]:
-        known = costs([one.values for one in viable])
-        new = self._pool(seen, viable, np.log(known[:, 0]))
-        tables = [known, costs(new) if new else np.zeros((0, known.shape[1]))]
-        points, new_points = self._points(viable, new, tables)
-        log_energy, new_log_energy = (np.log(table[:, 0]) for table in tables)
-        bound = self._bound(viable)
-        logs = self._model.learn(points, [one.errors for one in viable], bound)
-        last = self._model.last
-        done = [index for index, one in enumerate(viable) if len(one.errors) > last]
-        steps = Steps.of(
-            [float(log_energy[index]) for index in done],
-            [viable[index].errors[last] for index in done],
-            (bound, float(max(log_energy.max(), new_log_energy.max(initial=-np.inf)))),
-        )
-        # a model a little cheaper than any that works would swallow the hypervolume, if it worked
-        least = float(log_energy.min())
-        waiting = [index for index, one in enumerate(viable) if len(one.errors) <= last]
-        values = self._value_of_waiting(points, waiting, logs, steps, np.maximum(log_energy, least))
-        index_new = (
-            self._value_of_new(new_points, steps, np.maximum(new_log_energy, least))
-            * self._chance_to_work(seen, new_points.encoded)
-            if new
-            else np.zeros(0)
-        )
-        best_waiting = max(values, key=lambda index: values[index], default=None)
-        best_new = float(index_new.max(initial=0.0))
-        if best_waiting is not None and values[best_waiting] >= best_new:
-            one = viable[best_waiting]
-            return [Step(values=one.values, rung=len(one.errors), index=values[best_waiting])]
-        if not new:
-            return []
-        order = np.argsort(-index_new)[:SCREENS]
-        return [Step(values=new[i], rung=0, index=float(index_new[i])) for i in order]
-
-    def _value_of_waiting(
+    def _go_on(
         self,
-        points: Points,
-        waiting: Sequence[int],
-        logs: Sequence[Sequence[float]],
-        steps: Steps,
-        log_energy: Array,
-    ) -> dict[int, float]:
-        """Return the gain per cost of training each candidate that waits to the end."""
-        found: dict[int, float] = {}
-        for rung in range(self._model.last):
-            these = [index for index in waiting if len(logs[index]) == rung + 1]
-            if not these:
-                continue
-            rows = np.array(these)
-            before = np.array([logs[index][rung] for index in these])
-            forecast = self._model.final(points.rows(rows), rung, before)
-            gains = steps.expected_gain(log_energy[rows], forecast.mean, forecast.variance)
-            found |= dict(zip(these, (gains / self._rest(rung)).tolist(), strict=True))
-        return found
-
-    def _value_of_new(self, points: Points, steps: Steps, log_energy: Array) -> Array:
-        """Return the gain per cost of looking at new candidates, and going on where worth it."""
-        first = self._model.first(points)
-        end = self._model.final(points, 0, first.mean)
-        deviation = end.slope * np.sqrt(first.variance)
-        gains = [
-            steps.expected_gain(log_energy, end.mean + node * deviation, end.variance)
-            for node in OUTCOMES
+        seen: Sequence[Seen],
+        memory: Memory,
+        rng: np.random.Generator,
+        prices: Prices,
+        may_begin: bool,
+        left: float,
+        at_hand: int | None = None,
+    ) -> list[Step]:
+        """Return what can be done next, the best first."""
+        chosen = selected(seen, self._goal, self.last)
+        situation = self._situation(seen, chosen, memory, rng, may_begin)
+        if not situation.models:  # nothing has worked so far
+            return [Step(number=None, values=one, rung=0) for one in situation.fresh[:MOST_STEPS]]
+        front, least = front_of(situation, self._goal, self.last)
+        worths = [
+            self._worth(rows, rung, situation, front, least, prices, at_hand)
+            for rung, rows in self._groups(situation, may_begin).items()
+            if len(rows)
         ]
-        n = len(log_energy)
-        look, rest = np.full(n, self._shares[0]), np.full(n, self._rest(0))
-        return index_of(np.stack(gains, axis=1), WEIGHTS / WEIGHTS.sum(), look, rest)
-
-    def _rest(self, rung: int) -> float:
-        """Return the cost of training to the end from a rung, in full trainings."""
-        return 1.0 - (self._shares[rung] if self._is_resumed else 0.0)
-
-    def _bound(self, viable: Sequence[Seen]) -> float:
-        """Return the error beyond which nothing counts, as the first candidates suggest."""
-        last = self._model.last
-        falls = [
-            math.log(max(one.errors[last], 1e-6) / max(one.errors[0], 1e-6))
-            for one in viable
-            if len(one.errors) > last
+        steps = [
+            step
+            for worth in worths
+            for step in self._steps(worth, situation, front, may_begin, left)
         ]
-        fall = float(np.median(falls)) if falls else -self._model.total_fall
-        ends = [
-            one.errors[last] if len(one.errors) > last else one.errors[0] * math.exp(fall)
-            for one in viable[:START]
-        ]
-        return float(np.quantile(ends, WORST))
+        return sorted(steps, key=lambda step: -(step.index or 0.0))
 
-    def _chance_to_work(self, seen: Sequence[Seen], new: Encoded) -> Array:
-        """Return how likely each new candidate is not to fail, from how its neighbours did."""
-        has_failed = np.array([one.errors[0] >= self._failed for one in seen])
-        if not has_failed.any():
-            return np.ones(len(new.numbers))
-        apart = new.distance(self._encoder.encode([one.values for one in seen]))
-        near = np.exp(-apart / NEAR)
-        return np.asarray(1.0 - (near @ has_failed) / near.sum(axis=1))
-
-    def _points(
-        self, viable: Sequence[Seen], new: Sequence[Values], tables: Sequence[Array]
-    ) -> tuple[Points, Points]:
-        """Return what was trained and what is new as the model's inputs, on the same scales."""
-        encoded = [
-            self._encoder.encode([one.values for one in viable]),
-            self._encoder.encode(new),
-        ]
-        logs = [np.log(np.maximum(table, 1e-12)) for table in tables]
-        costs = _scaled(logs)
-        traits = _scaled([each.traits for each in encoded])
-        first, second = (
-            Points(
-                encoded=each,
-                features=np.hstack([cost, trait]),
-                costs=cost,
-                basis=np.zeros((len(cost), 0)),
-            )
-            for each, cost, trait in zip(encoded, costs, traits, strict=True)
+    def _situation(
+        self,
+        seen: Sequence[Seen],
+        chosen: Sequence[Seen],
+        memory: Memory,
+        rng: np.random.Generator,
+        may_begin: bool,
+    ) -> Situation:
+        old = self._places(chosen)
+        new = self._pool(seen, chosen, old, rng) if may_begin else old[:0]
+        fresh = [self._lattice.values(row) for row in new]
+        known = self._known_of(chosen)
+        if fresh:
+            known = np.vstack([known, self._known(fresh)])
+        n_costs = len(self._goal.limits)
+        costs: list[tuple[float | None, ...]] = [one.costs for one in chosen]
+        costs += [(None,) * n_costs] * len(new)
+        if self._is_exact:
+            costs = [tuple(row[:n_costs]) for row in known.tolist()]
+        return assess(
+            chosen,
+            fresh,
+            np.vstack([old, new]),
+            known,
+            costs,
+            self._encoder,
+            self._goal,
+            self._shares,
+            memory,
         )
-        return first, second
+
+    def _groups(self, situation: Situation, may_begin: bool) -> dict[int, Rows]:
+        """Return rows that can be trained on, by the rung they have reached (-1: none)."""
+        failing = failing_error(situation.seen, self._goal)
+        waiting = [
+            row
+            for row in situation.rows(Status.WAITING)
+            if situation.seen[row].is_allowed and not has_failed(situation.seen[row], failing)
+        ]
+        groups: dict[int, Rows] = {}
+        for rung in range(-1, self.last):
+            reached = [row for row in waiting if len(situation.seen[row].errors) == rung + 1]
+            groups[rung] = np.array(reached, dtype=np.int64)
+        groups[-1] = np.concatenate([groups[-1], situation.new])
+        return groups
+
+    def _worth(
+        self,
+        rows: Rows,
+        rung: int,
+        situation: Situation,
+        front: Front,
+        least: Array,
+        prices: Prices,
+        at_hand: int | None,
+    ) -> Worth:
+        """Return what it is worth to train candidates on that have reached a rung."""
+        _, end, deviation = self._forecast(rows, rung, situation, 0)
+        axes, doubt = self._axes(rows, rung, situation)
+        axes = np.maximum(axes, least)
+        is_last = rung + 1 >= self.last
+        nodes, weights = (np.zeros(1), np.ones(1)) if is_last else (LOOKS, LOOK_WEIGHTS)
+        variance = end.variance + deviation**2 if is_last else end.variance
+        gains = np.stack(
+            [
+                _mean_gain(front, axes, doubt, end.mean + node * deviation, variance)
+                for node in nodes
+            ],
+            axis=1,
+        )
+        allowed = self._chance_allowed(rows, situation)
+        if rung < 0:
+            allowed *= self._chance_to_work(rows, situation)
+        gains *= allowed[:, None]
+        look, rest = self._costs(rows, rung, situation, prices, at_hand)
+        spread = end.variance + deviation**2
+        return Worth(
+            rows=rows,
+            rungs=np.full(len(rows), rung + 1),
+            index=index_of(gains, weights / weights.sum(), look, rest),
+            gain=gains @ (weights / weights.sum()),
+            cost=look + rest,
+            chance=chance_below(front.to_beat(axes), end.mean, spread) * allowed,
+            allowed=allowed,
+            mean=end.mean,
+            variance=spread,
+        )
+
+    def _forecast(
+        self, rows: Rows, rung: int, situation: Situation, score: int
+    ) -> tuple[Forecast, Forecast, Array]:
+        """Return the next rung, the end if that turns out as expected, and what the end owes to it.
+
+        The last is the deviation of the expected end over what the next rung may show.
+        """
+        model, logs = situation.models[score], situation.logs[score]
+        points = situation.points.rows(rows)
+        apart = situation.apart.among(rows, np.arange(len(situation.seen)))
+        if rung < 0:
+            following = model.first(points, apart)
+        else:
+            before = np.array([logs[row][rung] for row in rows])
+            following = model.later(points, apart, rung + 1, before)
+        end = model.final(points, apart, rung + 1, following.mean)
+        return following, end, np.abs(end.slope) * np.sqrt(following.variance)
+
+    def _axes(self, rows: Rows, rung: int, situation: Situation) -> tuple[Array, Array]:
+        """Return candidates' places along all axes but the first score's, and their variances."""
+        n_costs = self._goal.n_costs
+        axes, doubt = situation.log_costs[rows, :n_costs], situation.cost_variance[rows, :n_costs]
+        for score in range(1, self._goal.n_scores):
+            _, end, deviation = self._forecast(rows, rung, situation, score)
+            axes = np.column_stack([axes, end.mean])
+            doubt = np.column_stack([doubt, end.variance + deviation**2])
+        return axes, doubt
+
+    def _costs(
+        self, rows: Rows, rung: int, situation: Situation, prices: Prices, at_hand: int | None
+    ) -> tuple[Array, Array]:
+        """Return what it costs to train candidates to the next rung, and from there to the end."""
+        price = situation.price[rows]
+        before = 0.0 if rung < 0 or not self._is_resumed else self._shares[rung]
+        upto = self._shares[rung + 1]
+        look = price * (upto - before)
+        rest = price * ((1.0 - upto) if self._is_resumed else float(upto < 1.0)) + prices.end
+        n_seen = len(situation.seen)
+        is_new = rows >= n_seen
+        is_at_hand = np.array(
+            [row < n_seen and situation.seen[row].number == at_hand for row in rows], dtype=bool
+        )
+        look += np.where(is_new, prices.begin, np.where(is_at_hand, 0.0, prices.go_on))
+        return np.maximum(look, 1e-9), np.maximum(rest, 1e-9)
+
+    def _chance_allowed(self, rows: Rows, situation: Situation) -> Array:
+        """Return how likely candidates are to keep to the limits of their costs."""
+        chance = np.ones(len(rows))
+        for cost, limit in enumerate(self._goal.limits):
+            if math.isfinite(limit):
+                mean = situation.log_costs[rows, cost]
+                variance = np.maximum(situation.cost_variance[rows, cost], 1e-12)
+                chance *= chance_below(np.full(len(rows), limit), mean, variance)
+        return chance
+
+    def _chance_to_work(self, rows: Rows, situation: Situation) -> Array:
+        """Return how likely candidates are not to fail, from how their neighbours did."""
+        failing = failing_error(situation.seen, self._goal)
+        failed = np.array([has_failed(one, failing) for one in situation.seen], dtype=bool)
+        if not failed.any():
+            return np.ones(len(rows))
+        near = np.exp(-situation.apart.make_up[rows] / NEAR)
+        return np.asarray(1.0 - (near @ failed) / near.sum(axis=1))
+
+    def _steps(
+        self, worth: Worth, situation: Situation, front: Front, may_begin: bool, left: float
+    ) -> list[Step]:
+        """Return the best steps of some candidates, those that can be afforded, the best first."""
+        is_possible = worth.cost <= left
+        if not may_begin:
+            is_possible &= worth.chance >= LEAST_CHANCE
+        order = np.argsort(-worth.index, kind="stable")
+        spans = np.ptp(situation.log_costs[:, : self._goal.n_costs], axis=0)
+        unit = front.errors[0] * max(float(np.prod(spans)), 1e-9)
+        return [
+            self._step(worth, int(index), situation, unit)
+            for index in order[is_possible[order]][:MOST_STEPS]
+        ]
+
+    def _step(self, worth: Worth, index: int, situation: Situation, unit: float) -> Step:
+        row, n_seen = int(worth.rows[index]), len(situation.seen)
+        mean, deviation = worth.mean[index], math.sqrt(worth.variance[index])
+        one = None if row >= n_seen else situation.seen[row]
+        return Step(
+            number=None if one is None else one.number,
+            values=situation.fresh[row - n_seen] if one is None else one.values,
+            rung=int(worth.rungs[index]),
+            index=float(worth.index[index]),
+            figures={
+                "expected_gain": float(worth.gain[index] / unit),
+                "expected_training": float(worth.cost[index]),
+                "chance_to_join": float(worth.chance[index]),
+                "chance_to_be_allowed": float(worth.allowed[index]),
+                "forecast_score": 1.0 - math.exp(mean),
+                "forecast_score_low": 1.0 - math.exp(mean + 1.645 * deviation),
+                "forecast_score_high": 1.0 - math.exp(mean - 1.645 * deviation),
+            },
+        )
 
     # --- candidates -----------------------------------------------------------------------------
 
     def _pool(
-        self, seen: Sequence[Seen], viable: Sequence[Seen], log_energy: Array
-    ) -> list[Values]:
+        self,
+        seen: Sequence[Seen],
+        chosen: Sequence[Seen],
+        places: Array,
+        rng: np.random.Generator,
+    ) -> Array:
         """Return new candidates: some by chance, more next to those that lead so far."""
-        known = {_key(one.values) for one in seen}
-        parents = [viable[index].values for index in self._leading(viable, log_energy)]
-        found = self._by_chance(RANDOM)
-        for _ in range(NEIGHBOURS):
-            parent = parents[self._rng.integers(len(parents))]
-            found.append(self._neighbour(parent, int(self._rng.integers(1, 3))))
-        return list({_key(one): one for one in found if _key(one) not in known}.values())
+        parents = places[self._leading(chosen)]
+        found = [self._lattice.draw(rng, self._n_random)]
+        if len(parents):
+            mothers = parents[rng.integers(len(parents), size=self._n_neighbours)]
+            found.append(self._lattice.change(mothers, rng, 2))
+        return self._lattice.unknown(self._existing(np.vstack(found)), self._places(seen))
 
-    def _leading(self, viable: Sequence[Seen], log_energy: Array) -> list[int]:
-        """Return who has, for its energy, the least error at the first rung or at the end."""
+    def _existing(self, rows: Array) -> Array:
+        """Return candidates that exist: those given, or what is nearest to them."""
+        if self._nearest is None:
+            return rows
+        taken = [self._lattice.places(self._nearest(self._lattice.values(row))) for row in rows]
+        return stacked(taken, len(self._lattice))
+
+    def _leading(self, chosen: Sequence[Seen]) -> list[int]:
+        """Return who has, for its costs, the least errors at the first rung or at the end."""
+        costs = np.array([self._costs_of(one) for one in chosen], dtype=np.float64)
+        failing = failing_error(chosen, self._goal)
         leading: list[int] = []
-        for rung in sorted({0, self._model.last}):
-            reached = [i for i, one in enumerate(viable) if len(one.errors) > rung]
-            losses = np.array([[log_energy[i], viable[i].errors[rung]] for i in reached])
+        for rung in sorted({0, self.last}):
+            reached = [
+                row
+                for row, one in enumerate(chosen)
+                if len(one.errors) > rung
+                and not has_failed(one, failing)
+                and np.isfinite(costs[row]).all()
+            ]
             if reached:
-                leading += np.array(reached)[non_dominated_mask(losses)].tolist()
+                errors = np.array([chosen[row].errors[rung] for row in reached])
+                is_on = non_dominated_mask(np.hstack([costs[reached], errors]))
+                leading += np.array(reached)[is_on].tolist()
         return leading
 
-    def _by_chance(self, n: int) -> list[Values]:
-        found = [decode(self._space, self._draw).parameters() for _ in range(n)]
-        return list({_key(one): one for one in found}.values())
+    def _costs_of(self, one: Seen) -> list[float]:
+        """Return the costs to be kept low; NaN where unknown."""
+        n_costs = self._goal.n_costs
+        if self._is_exact:
+            return list(self._known_of([one])[0, :n_costs])
+        return [math.nan if cost is None else cost for cost in one.costs[:n_costs]]
 
-    def _neighbour(self, parent: Values, n_changes: int) -> Values:
-        """Return a candidate that differs in some dimensions, and in what hangs on them."""
-        varying = [one.name for one in self._space.dimensions if one.name in parent]
-        changed = set(self._rng.choice(varying, size=min(n_changes, len(varying)), replace=False))
+    def _places(self, seen: Sequence[Seen]) -> Array:
+        """Return candidates as rows, each worked out once."""
+        for one in seen:
+            if one.number not in self._seen_places:
+                self._seen_places[one.number] = self._lattice.places(one.values)
+        return stacked([self._seen_places[one.number] for one in seen], len(self._lattice))
 
-        def choose(dimension: Dimension) -> object:
-            if dimension.name in parent and dimension.name not in changed:
-                return parent[dimension.name]
-            return self._draw(dimension)
-
-        return decode(self._space, choose).parameters()
-
-    def _draw(self, dimension: Dimension) -> object:
-        """Return a value of a dimension by chance."""
-        values = dimension.values
-        if values is not None and not dimension.log:
-            return values[self._rng.integers(len(values))]
-        assert dimension.low is not None
-        assert dimension.high is not None
-        low, high = float(dimension.low), float(dimension.high)
-        if not dimension.log:
-            return self._rng.uniform(low, high)
-        drawn = math.exp(self._rng.uniform(math.log(low), math.log(high)))
-        if values is None:
-            return min(max(drawn, low), high)
-        return min(values, key=lambda value: abs(float(value) - drawn))  # type: ignore[arg-type]
+    def _known_of(self, seen: Sequence[Seen]) -> Array:
+        """Return what was known of candidates beforehand, each asked for once."""
+        fresh = [one for one in seen if one.number not in self._seen_known]
+        if fresh:
+            asked = self._known([one.values for one in fresh])
+            self._seen_known |= {one.number: row for one, row in zip(fresh, asked, strict=True)}
+        return np.array([self._seen_known[one.number] for one in seen])
 
 
-def _key(values: Values) -> tuple[tuple[str, Value], ...]:
-    return tuple(sorted(values.items()))
+def _mean_gain(front: Front, axes: Array, doubt: Array, mean: Array, variance: Array) -> Array:
+    """Return expected gains, also over what is not certain about the axes."""
+    uncertain = np.flatnonzero((doubt > 0).any(axis=0))
+    points, weights = outcomes(len(uncertain))
+    total = np.zeros(len(mean))
+    for point, weight in zip(points, weights, strict=True):
+        shifted = axes.copy()
+        shifted[:, uncertain] += point * np.sqrt(doubt[:, uncertain])
+        total += weight * front.expected_gain(shifted, mean, variance)
+    return total
 
 
-def _scaled(tables: Sequence[Array]) -> list[Array]:
-    """Return tables of the same columns with mean 0 and deviation 1 over all their rows."""
-    every = np.vstack(tables)
-    if not every.shape[1]:
-        return list(tables)
-    mean, deviation = every.mean(axis=0), every.std(axis=0)
-    return [(table - mean) / np.where(deviation > 1e-9, deviation, 1.0) for table in tables]
+def _spread(items: Sequence[int]) -> list[int]:
+    """Return items in an order in which every beginning is spread over all of them.
+
+    Their places written in binary and read backwards (van der Corput 1935).
+    """
+    bits = max(len(items) - 1, 1).bit_length()
+    order = sorted(range(len(items)), key=lambda place: int(f"{place:0{bits}b}"[::-1], 2))
+    return [items[place] for place in order]

@@ -13,6 +13,7 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from ecoautoml.strategies.energy_first.encoding import Encoded
 
 Array = NDArray[np.float64]
+Rows = Sequence[int] | NDArray[np.int64]
 STEPS = 40
 """Tries of other kernel parameters per fit; each costs one factorisation."""
 LEAST_VARIANCE = 1e-6
@@ -25,8 +26,9 @@ class Points:
     Attributes:
         encoded: The candidates.
         features: Traits and log costs, each of mean 0 and deviation 1, ``(n, n_features)``.
-        costs: The log costs among them, ``(n, n_costs)``.
-        basis: Columns with a linear effect of their own, ``(n, n_basis)``.
+        costs: Columns with a linear effect whose size is learnt, the log costs among them,
+            ``(n, n_costs)``.
+        basis: Columns with a linear effect of a given size, ``(n, n_basis)``.
     """
 
     encoded: Encoded
@@ -37,7 +39,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.features)
 
-    def rows(self, rows: Sequence[int] | NDArray[np.int64]) -> Self:
+    def rows(self, rows: Rows) -> Self:
         """Return some of the points."""
         index = np.asarray(rows, dtype=np.int64)
         return replace(
@@ -51,51 +53,6 @@ class Points:
     def with_basis(self, basis: Array) -> Self:
         """Return the points with other columns of the linear part."""
         return replace(self, basis=basis)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kernel:
-    """Parameters of the covariance, all as natural logarithms, in units of the targets' scale.
-
-    Attributes:
-        log: Variance of what hangs on the candidate's make-up; its length (as a distance of
-            `Encoded.distance`); variance of what hangs smoothly on features; its length (in
-            deviations); variance of what is linear in log costs; variance of the noise.
-        least_noise: Variance of the noise at least.
-        basis_variance: Prior variance of each basis column's weight.
-    """
-
-    log: Array
-    least_noise: float = 1e-4
-    basis_variance: Array = field(default_factory=lambda: np.zeros(0))
-
-    def __call__(self, one: Points, two: Points) -> Array:
-        """Return the covariance of noiseless values."""
-        return self.of(Distances.between(one, two), one.basis, two.basis)
-
-    def of(self, apart: Distances, basis: Array, other_basis: Array) -> Array:
-        """Return the covariance of points whose distances are known."""
-        make, length, smooth, reach, linear = np.exp(self.log[:5])
-        radius = apart.features / reach
-        return np.asarray(
-            make * np.exp(-apart.make_up / length)
-            + smooth * (1.0 + radius) * np.exp(-radius)
-            + linear * apart.costs
-            + (basis * self.basis_variance) @ other_basis.T
-        )
-
-    def variance(self, points: Points) -> Array:
-        """Return the prior variance of noiseless values."""
-        make, _, smooth, _, linear = np.exp(self.log[:5])
-        n_costs = max(points.costs.shape[1], 1)
-        along_costs = (points.costs**2).sum(axis=1) / n_costs
-        along_basis = (points.basis**2 * self.basis_variance).sum(axis=1)
-        return np.asarray(make + smooth + linear * along_costs + along_basis)
-
-    @property
-    def noise(self) -> float:
-        """Return the variance of the noise."""
-        return float(np.exp(self.log[5])) + self.least_noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,22 +78,78 @@ class Distances:
             costs=one.costs @ two.costs.T / n_costs,
         )
 
+    def among(self, rows: Rows, columns: Rows) -> Self:
+        """Return those of some pairs."""
+        index = np.ix_(np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64))
+        return replace(
+            self,
+            make_up=self.make_up[index],
+            features=self.features[index],
+            costs=self.costs[index],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """Parameters of the covariance, all as natural logarithms, in units of the targets' scale.
+
+    Attributes:
+        log: Variance of what hangs on the candidate's make-up; its length (as a distance of
+            `Encoded.distance`); variance of what hangs smoothly on features; its length (in
+            deviations); variance of what is linear in log costs; variance of the noise.
+        least_noise: Variance of the noise at least.
+        basis_variance: Prior variance of each basis column's weight.
+    """
+
+    log: Array
+    least_noise: float = 1e-4
+    basis_variance: Array = field(default_factory=lambda: np.zeros(0))
+
+    def __call__(self, apart: Distances, basis: Array, other_basis: Array) -> Array:
+        """Return the covariance of noiseless values of points whose distances are known."""
+        make, length, smooth, reach, linear = np.exp(self.log[:5])
+        radius = apart.features / reach
+        return np.asarray(
+            make * np.exp(-apart.make_up / length)
+            + smooth * (1.0 + radius) * np.exp(-radius)
+            + linear * apart.costs
+            + (basis * self.basis_variance) @ other_basis.T
+        )
+
+    def variance(self, points: Points) -> Array:
+        """Return the prior variance of noiseless values."""
+        make, _, smooth, _, linear = np.exp(self.log[:5])
+        n_costs = max(points.costs.shape[1], 1)
+        along_costs = (points.costs**2).sum(axis=1) / n_costs
+        along_basis = (points.basis**2 * self.basis_variance).sum(axis=1)
+        return np.asarray(make + smooth + linear * along_costs + along_basis)
+
+    @property
+    def noise(self) -> float:
+        """Return the variance of the noise."""
+        return float(np.exp(self.log[5])) + self.least_noise
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """A process fitted to some points."""
 
     kernel: Kernel
-    points: Points
+    basis: Array
     scale: float
     shift: float
     lower: Array
     weights: Array
 
-    def predict(self, points: Points) -> tuple[Array, Array]:
-        """Return mean and variance of the noiseless values, in the targets' own units."""
-        across = self.kernel(points, self.points)
-        explained = solve_triangular(self.lower, across.T, lower=True)
+    def predict(self, points: Points, apart: Distances) -> tuple[Array, Array]:
+        """Return mean and variance of the noiseless values, in the targets' own units.
+
+        Args:
+            points: ``n`` points.
+            apart: Their distances from those the process was fitted to, ``(n, n_fitted)``.
+        """
+        across = self.kernel(apart, points.basis, self.basis)
+        explained = solve_triangular(self.lower, across.T, lower=True, check_finite=False)
         variance = self.kernel.variance(points) - (explained**2).sum(axis=0)
         mean = self.shift + self.scale * (across @ self.weights)
         return mean, self.scale**2 * np.maximum(variance, LEAST_VARIANCE)
@@ -144,12 +157,13 @@ class Process:
     @property
     def basis_weights(self) -> Array:
         """Return the mean weight of each basis column, in the targets' own units."""
-        weights = self.kernel.basis_variance * (self.points.basis.T @ self.weights)
+        weights = self.kernel.basis_variance * (self.basis.T @ self.weights)
         return np.asarray(self.scale * weights)
 
 
 def fit(
-    points: Points,
+    basis: Array,
+    apart: Distances,
     targets: Array,
     prior: Kernel,
     *,
@@ -164,7 +178,8 @@ def fit(
     prior about the prior's (deviation 1 for variances, 0.7 for lengths).
 
     Args:
-        points: At least one.
+        basis: Basis columns of at least one point, ``(n, n_basis)``.
+        apart: Distances among the points, ``(n, n)``.
         targets: ``(n,)``.
         prior: The parameters expected, and what stays as it is.
         rng: Chance.
@@ -175,22 +190,13 @@ def fit(
     shift = 0.0 if scale is not None else float(targets.mean())
     unit = float(scale) if scale is not None else max(float(targets.std()), 1e-3)
     scaled = (targets - shift) / unit
-    apart = Distances.between(points, points)
     best = replace(prior, log=(prior if start is None else start).log)
-    score = _evidence(best, prior, apart, points, scaled)
-    size = 0.6
-    for _ in range(steps):
-        moved = size * rng.standard_normal(6) * (rng.random(6) < 0.5)
-        other = replace(prior, log=best.log + moved)
-        found = _evidence(other, prior, apart, points, scaled)
-        if found > score:
-            best, score, size = other, found, min(1.3 * size, 1.0)
-        else:
-            size = max(0.93 * size, 0.1)
-    lower = _factor(best, apart, points)
+    if steps:
+        best = _searched(best, prior, apart, basis, scaled, rng, steps)
+    lower = _factor(best, apart, basis)
     return Process(
         kernel=best,
-        points=points,
+        basis=basis,
         scale=unit,
         shift=shift,
         lower=lower,
@@ -198,22 +204,43 @@ def fit(
     )
 
 
+def _searched(
+    best: Kernel,
+    prior: Kernel,
+    apart: Distances,
+    basis: Array,
+    scaled: Array,
+    rng: np.random.Generator,
+    steps: int,
+) -> Kernel:
+    score, size = _evidence(best, prior, apart, basis, scaled), 0.6
+    for _ in range(steps):
+        moved = size * rng.standard_normal(6) * (rng.random(6) < 0.5)
+        other = replace(prior, log=best.log + moved)
+        found = _evidence(other, prior, apart, basis, scaled)
+        if found > score:
+            best, score, size = other, found, min(1.3 * size, 1.0)
+        else:
+            size = max(0.93 * size, 0.1)
+    return best
+
+
 SPREAD = np.array([1.0, 0.7, 1.0, 0.7, 1.2, 1.2])
 
 
 def _evidence(
-    kernel: Kernel, prior: Kernel, apart: Distances, points: Points, scaled: Array
+    kernel: Kernel, prior: Kernel, apart: Distances, basis: Array, scaled: Array
 ) -> float:
     try:
-        lower = _factor(kernel, apart, points)
+        lower = _factor(kernel, apart, basis)
     except LinAlgError:
         return -np.inf
-    white = solve_triangular(lower, scaled, lower=True)
+    white = solve_triangular(lower, scaled, lower=True, check_finite=False)
     likely = -0.5 * white @ white - np.log(np.diag(lower)).sum()
     return float(likely - 0.5 * (((kernel.log - prior.log) / SPREAD) ** 2).sum())
 
 
-def _factor(kernel: Kernel, apart: Distances, points: Points) -> Array:
-    covariance = kernel.of(apart, points.basis, points.basis)
+def _factor(kernel: Kernel, apart: Distances, basis: Array) -> Array:
+    covariance = kernel(apart, basis, basis)
     covariance[np.diag_indices_from(covariance)] += kernel.noise
-    return np.asarray(cholesky(covariance, lower=True))
+    return np.asarray(cholesky(covariance, lower=True, check_finite=False))

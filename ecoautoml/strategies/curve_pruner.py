@@ -1,0 +1,176 @@
+"""Stop a trial once it is unlikely to join the front, with a stated and measured risk.
+
+A trial's costs are known before training, so what it must beat is known too: the finished models
+that cost no more. How its errors will end is forecast from its own curve and those of the study
+(`curve_model`). When the chance to beat every rival in some score falls below a threshold that
+follows from the stated error rate (`calibration`), the trial is stopped, but for a random share of
+those that would be: they run on, and show how many stops are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecoautoml.pareto.front import non_dominated_mask
+from ecoautoml.records.columns import METRICS
+from ecoautoml.records.progress import CONTINUE, Action, Decision, Progress
+from ecoautoml.records.trial_result import TrialResult, TrialState
+from ecoautoml.strategies.base import History, Pruner, Running
+from ecoautoml.strategies.calibration import Calibration, is_control
+from ecoautoml.strategies.curve_model import (
+    CurveModel,
+    FinalError,
+    LearningCurve,
+    chance_to_join,
+)
+from ecoautoml.strategies.rivals import Aims, may_stop
+
+_Key = tuple[tuple[int, int], ...]
+
+
+class CurvePruner(Pruner):
+    """See the module's text.
+
+    Args:
+        objectives: Objectives of the search, by column name.
+        alpha: Share of the stopped trials that may be wrong, within (0, 1).
+        control_share: Share of the trials that would be stopped that run on, within [0, 1].
+        seed: Seed of the search.
+    """
+
+    def __init__(
+        self, *, objectives: Sequence[str], alpha: float, control_share: float, seed: int
+    ) -> None:
+        self._objectives, self._aims = tuple(objectives), Aims.of(objectives)
+        self._alpha, self._control_share, self._seed = alpha, control_share, seed
+        self._known: tuple[_Key, dict[str, CurveModel]] | None = None
+
+    def decide(self, trial: Running, history: History) -> Decision:
+        """Return PRUNE, or CONTINUE; withheld where the trial belongs to the control group."""
+        if not trial.curve or not may_stop(trial.curve[-1], 0.0):
+            return CONTINUE
+        now = trial.curve[-1]
+        rivals = [
+            one
+            for one in self._aims.rivals(now.metrics, history.finished)
+            if _is_whole(one) and all(name in one.metrics for name in self._aims.scores)
+        ]
+        forecasts = self._forecasts(trial, history)
+        if forecasts is None or not rivals:
+            return CONTINUE
+        errors = [[_error(one.metrics[name]) for name in self._aims.scores] for one in rivals]
+        chance = chance_to_join(forecasts, errors)
+        calibration = calibrate(history.finished, self._objectives, self._alpha)
+        threshold = calibration.threshold_at(now.epoch / now.epochs)
+        if chance is None or chance >= threshold:
+            return CONTINUE
+        best = max(one.metrics[self._aims.scores[0]] for one in rivals)
+        is_watched = is_control(seed=self._seed, trial=trial.number, share=self._control_share)
+        return Decision(
+            action=Action.CONTINUE if is_watched else Action.PRUNE,
+            reason=_reason(now, chance, best, self._aims.scores[0]),
+            is_withheld=is_watched,
+            figures={
+                "chance_to_join": chance,
+                "threshold": threshold,
+                "score_to_beat": best,
+                "forecast_score": 1.0 - forecasts[0].quantile(0.5),
+                "forecast_score_low": 1.0 - forecasts[0].quantile(0.95),
+                "forecast_score_high": 1.0 - forecasts[0].quantile(0.05),
+            },
+        )
+
+    def _forecasts(self, trial: Running, history: History) -> list[FinalError] | None:
+        """Return what each score's error will be; None where that cannot be told."""
+        models = self._models(history)
+        found = []
+        for name in self._aims.scores:
+            errors = _errors(trial.curve, name)
+            if len(errors) != trial.epoch:
+                return None
+            forecast = models[name].final_error(errors, trial.curve[-1].epochs)
+            if forecast is None:
+                return None
+            found.append(forecast)
+        return found
+
+    def _models(self, history: History) -> dict[str, CurveModel]:
+        """Return the model of each score, worked out once for the same trials."""
+        ended = [*history.finished, *history.paused]
+        key = tuple((one.number, one.epochs) for one in ended)
+        if self._known is None or key != self._known[0]:
+            models = {
+                name: CurveModel([_curve(one, name) for one in ended if one.curve])
+                for name in self._aims.scores
+            }
+            self._known = key, models
+        return self._known[1]
+
+
+def calibrate(
+    finished: Sequence[TrialResult], objectives: Sequence[str], alpha: float
+) -> Calibration:
+    """Return what the control group says: trials that would have been stopped, and ran on.
+
+    A stop would have been wrong when the trial is on the front of all trials that have finished.
+
+    Args:
+        finished: Trials that have ended.
+        objectives: By column name.
+        alpha: The stated error rate.
+    """
+    whole = [
+        one
+        for one in finished
+        if _is_whole(one) and all(name in one.metrics for name in objectives)
+    ]
+    if not whole:
+        return Calibration(alpha=alpha)
+    losses = np.array(
+        [[METRICS[name].loss(one.metrics[name]) for name in objectives] for one in whole]
+    )
+    on_front = non_dominated_mask(losses)
+    watched = [
+        bool(is_on)
+        for one, is_on in zip(whole, on_front, strict=True)
+        if one.would_have_stopped is not None
+    ]
+    return Calibration(alpha=alpha, controls=len(watched), wrong=sum(watched))
+
+
+def _is_whole(one: TrialResult) -> bool:
+    return one.state is TrialState.COMPLETE and one.is_feasible
+
+
+def _curve(one: TrialResult, name: str) -> LearningCurve:
+    """Return a trial's curve; one that did not come to its end has no final error."""
+    errors, epochs = _errors(one.curve, name), one.curve[-1].epochs
+    final = errors[-1] if len(errors) >= epochs else None  # and failed, or broke a limit, after it
+    if one.state is TrialState.COMPLETE and name in one.metrics:
+        final = _error(one.metrics[name])
+    return LearningCurve(errors=tuple(errors), epochs=epochs, final=final)
+
+
+def _errors(curve: Sequence[Progress], name: str) -> list[float]:
+    """Return the error after each epoch, as far as all are known."""
+    by_epoch = {report.epoch: report.metrics.get(name) for report in curve}
+    found = []
+    for epoch in range(1, curve[-1].epoch + 1):
+        score = by_epoch.get(epoch)
+        if score is None:
+            break
+        found.append(_error(score))
+    return found
+
+
+def _error(score: float) -> float:
+    return 1.0 - score
+
+
+def _reason(now: Progress, chance: float, best: float, name: str) -> str:
+    return (
+        f"after epoch {now.epoch} of {now.epochs} a chance of {chance:.1%} to join the front: "
+        f"a finished model has {best:.4f} {name} for no more cost"
+    )

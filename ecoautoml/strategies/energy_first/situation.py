@@ -1,0 +1,267 @@
+"""Where a search stands: costs and errors of all it has seen and may look at, and the front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecoautoml.pareto.front import non_dominated_mask
+from ecoautoml.strategies.energy_first.accuracy import AccuracyModel
+from ecoautoml.strategies.energy_first.costs import forecast_costs
+from ecoautoml.strategies.energy_first.encoding import Encoded, Encoder
+from ecoautoml.strategies.energy_first.gain import Front
+from ecoautoml.strategies.energy_first.memory import Memory
+from ecoautoml.strategies.energy_first.problem import Goal, Seen, Status, Values
+from ecoautoml.strategies.energy_first.process import Distances, Points
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+MOST_LEARNT = 400
+"""Candidates the models learn from; the cost of a plan does not grow beyond."""
+MOST_WAITING = 300
+"""Waiting candidates that are considered beside those."""
+FAILED = 0.97
+"""Share of the error of guessing from which on a training counts as failed."""
+LEARNS = 0.9
+"""Median of the errors, as a share of that of guessing, below which the first rung tells."""
+WORST = 0.9
+"""Quantile of the first candidates' errors beyond which nothing counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What is known and expected of candidates: first those seen, then new ones.
+
+    Attributes:
+        seen: Candidates that were begun, ``n_seen`` of them.
+        fresh: New candidates.
+        points: All candidates, ``n`` of them.
+        apart: Distances of all from those seen, ``(n, n_seen)``.
+        log_costs: Expected log costs, objectives first, ``(n, n_costs)``.
+        cost_variance: Their variances; 0 where known.
+        price: What training in full takes, in mean full trainings, ``(n,)``.
+        models: One model of accuracy per score; empty while nothing was trained.
+        logs: Log errors by score, then by row of what was trained, at each rung reached.
+        bounds: Error beyond which nothing counts, by score.
+    """
+
+    seen: Sequence[Seen]
+    fresh: Sequence[Values]
+    points: Points
+    apart: Distances
+    log_costs: Array
+    cost_variance: Array
+    price: Array
+    models: tuple[AccuracyModel, ...]
+    logs: tuple[Mapping[int, Sequence[float]], ...]
+    bounds: tuple[float, ...]
+
+    def rows(self, status: Status) -> list[int]:
+        """Return who of those seen has a status."""
+        return [row for row, one in enumerate(self.seen) if one.status is status]
+
+    @property
+    def new(self) -> Rows:
+        """Return the rows of new candidates."""
+        return np.arange(len(self.seen), len(self.points))
+
+
+def has_failed(one: Seen, failing: float) -> bool:
+    """Return whether a candidate broke down or learns nothing."""
+    return one.has_failed or (bool(one.errors) and one.errors[0][0] >= failing)
+
+
+def failing_error(seen: Sequence[Seen], goal: Goal) -> float:
+    """Return the error at the first rung from which on a training counts as failed.
+
+    It is nearly that of guessing; inf while most are no better there, as after a very short
+    training, or where it is unknown.
+    """
+    firsts = [one.errors[0][0] for one in seen if one.errors]
+    if goal.guess_error is None or not firsts or np.median(firsts) >= LEARNS * goal.guess_error:
+        return math.inf
+    return FAILED * goal.guess_error
+
+
+def selected(seen: Sequence[Seen], goal: Goal, last: int) -> list[Seen]:
+    """Return the candidates to learn from and to choose among; all of them while they are few.
+
+    Kept are those that run, those that lead at a rung for what they cost, and the latest.
+    """
+    if len(seen) <= MOST_LEARNT:
+        return list(seen)
+    failing = failing_error(seen, goal)
+    keep = {one.number for one in seen if one.status is Status.RUNNING}
+    for rung in (last, 0):
+        reached = [one for one in seen if len(one.errors) > rung and not has_failed(one, failing)]
+        for one in _layered(reached, rung, MOST_LEARNT // 3):
+            keep.add(one.number)
+    for one in reversed(seen):
+        if len(keep) >= MOST_LEARNT:
+            break
+        keep.add(one.number)
+    return [one for one in seen if one.number in keep]
+
+
+def _layered(seen: Sequence[Seen], rung: int, count: int) -> list[Seen]:
+    """Return candidates front by front, until there are enough."""
+    left, found = list(seen), list[Seen]()
+    while left and len(found) < count:
+        losses = np.array(
+            [[*one.errors[rung], *(cost or math.inf for cost in one.costs)] for one in left]
+        )
+        is_on = non_dominated_mask(np.nan_to_num(losses, posinf=1e300))
+        found += [one for one, on in zip(left, is_on, strict=True) if on]
+        left = [one for one, on in zip(left, is_on, strict=True) if not on]
+    return found[:count]
+
+
+def assess(
+    seen: Sequence[Seen],
+    fresh: Sequence[Values],
+    places: Array,
+    known: Array,
+    costs: Sequence[Sequence[float | None]],
+    encoder: Encoder,
+    goal: Goal,
+    shares: Sequence[float],
+    memory: Memory,
+) -> Situation:
+    """Return where a search stands.
+
+    Args:
+        seen: Candidates that were begun.
+        fresh: New candidates.
+        places: All candidates as rows of a `Lattice`, those seen first, ``(n, n_parameters)``.
+        known: What is known of any candidate beforehand, above 0, ``(n, n_known)``.
+        costs: Costs of all candidates, ``(n, n_costs)``; None where unknown.
+        encoder: Encodes places.
+        goal: What the search is after.
+        shares: Share of a full training at each rung.
+        memory: Keeps kernel parameters.
+    """
+    n_seen, failing = len(seen), failing_error(seen, goal)
+    encoded = encoder.encode(places)
+    log_known = np.log(np.maximum(known, 1e-12))
+    cost_points = _points(encoded, log_known, encoded.numbers)
+    learnt = np.arange(n_seen)
+    cost_apart = Distances.between(cost_points, cost_points.rows(learnt))
+    log_costs, variance = forecast_costs("cost", memory, cost_points, cost_apart, costs, n_seen)
+    prices = [(one.price,) for one in seen] + [(None,)] * (len(places) - n_seen)
+    log_price, _ = forecast_costs("price", memory, cost_points, cost_apart, prices, n_seen)
+    price = np.exp(log_price[:, 0])
+    points = _points(encoded, log_known if known.shape[1] else log_costs)
+    apart = Distances.between(points, points.rows(learnt))
+    trained = [row for row, one in enumerate(seen) if one.errors and not has_failed(one, failing)]
+    models, logs, bounds = [], [], []
+    for score in range(goal.n_scores if trained else 0):
+        errors = {row: [each[score] for each in seen[row].errors] for row in trained}
+        model = AccuracyModel(f"score {score}", shares, memory)
+        bound = min(_bound(errors, model), goal.worst_errors[score])
+        logs.append(model.learn(points, apart, errors, bound))
+        running = [
+            row for row, one in enumerate(seen) if one.status is Status.RUNNING and not one.errors
+        ]
+        if running:
+            model.believe(points, apart, running)
+        models.append(model)
+        bounds.append(bound)
+    return Situation(
+        seen=seen,
+        fresh=fresh,
+        points=points,
+        apart=apart,
+        log_costs=log_costs,
+        cost_variance=variance,
+        price=price / price[:n_seen].mean() if n_seen else price,
+        models=tuple(models),
+        logs=tuple(logs),
+        bounds=tuple(bounds),
+    )
+
+
+def front_of(situation: Situation, goal: Goal, last: int) -> tuple[Front, Array]:
+    """Return the front of what has been trained to the end, and the least costs of what works.
+
+    Costs are those to be kept low, then the log errors of all scores but the first. Those that run
+    to the end are on it with the error they are expected to reach.
+    """
+    rows, errors, axes = [], [], []
+    for row in situation.logs[0]:
+        one = situation.seen[row]
+        found = _expected_end(situation, row, last)
+        if found is not None and one.is_allowed:
+            rows.append(row)
+            errors.append(found[0])
+            axes.append([*situation.log_costs[row, : goal.n_costs], *np.log(found[1:])])
+    trained = list(situation.logs[0])
+    worst = situation.log_costs[:, : goal.n_costs].max(axis=0, initial=-np.inf)
+    worst = np.minimum(worst, np.log(goal.worst_costs)) if goal.n_costs else worst
+    worst = np.concatenate([worst, np.log(situation.bounds[1:])])
+    # a model a little cheaper than any that works would swallow the hypervolume, if it worked
+    least = situation.log_costs[trained, : goal.n_costs].min(axis=0, initial=np.inf)
+    width = goal.n_costs + goal.n_scores - 1
+    front = Front.of(
+        np.array(axes, dtype=np.float64).reshape(len(rows), width),
+        np.array(errors, dtype=np.float64),
+        worst_error=situation.bounds[0],
+        worst_costs=worst,
+    )
+    return front, np.concatenate([least, np.full(goal.n_scores - 1, -np.inf)])
+
+
+def _expected_end(situation: Situation, row: int, last: int) -> list[float] | None:
+    """Return a candidate's errors at the end, expected ones if it runs there; None for others."""
+    one = situation.seen[row]
+    if len(one.errors) > last:
+        return [max(each, 1e-6) for each in one.errors[last]]
+    if one.status is not Status.RUNNING or len(one.errors) < last:
+        return None
+    rows = np.array([row])
+    found = []
+    for model, logs in zip(situation.models, situation.logs, strict=True):
+        before = np.array([logs[row][-1]])
+        forecast = model.final(
+            situation.points.rows(rows),
+            situation.apart.among(rows, np.arange(len(situation.seen))),
+            len(one.errors) - 1,
+            before,
+        )
+        found.append(float(np.exp(forecast.mean[0])))
+    return found
+
+
+def _bound(errors: Mapping[int, Sequence[float]], model: AccuracyModel) -> float:
+    """Return the error beyond which nothing counts, as the first candidates suggest."""
+    last = model.last
+    falls = [
+        math.log(max(each[last], 1e-6) / max(each[0], 1e-6))
+        for each in errors.values()
+        if len(each) > last
+    ]
+    fall = float(np.median(falls)) if falls else -model.total_fall
+    first = list(errors.values())[:20]
+    ends = [each[last] if len(each) > last else each[0] * math.exp(fall) for each in first]
+    return float(np.quantile(ends, WORST))
+
+
+def _points(encoded: Encoded, logs: Array, *linear: Array) -> Points:
+    """Return candidates as inputs of a process: logarithms beside traits, and what is linear."""
+    return Points(
+        encoded=encoded,
+        features=np.hstack([_scaled(logs), _scaled(encoded.traits)]),
+        costs=_scaled(np.hstack([logs, *linear])),
+        basis=np.zeros((len(encoded), 0)),
+    )
+
+
+def _scaled(table: Array) -> Array:
+    """Return a table with columns of mean 0 and deviation 1."""
+    if not table.shape[1] or not len(table):
+        return table
+    mean, deviation = table.mean(axis=0), table.std(axis=0)
+    return np.asarray((table - mean) / np.where(deviation > 1e-9, deviation, 1.0))
