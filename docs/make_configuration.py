@@ -37,8 +37,8 @@ SECTIONS = (
 
 KINDS = {
     "data": "Without `kind`, a mapping with `path` is `auto`, any other is `digits`.",
-    "sampler": "Without `kind`, a mapping is `tpe`.",
-    "pruner": "Without `kind`, a mapping is `dominance`.",
+    "sampler": "Without `kind`, a mapping is `auto`.",
+    "pruner": "Without `kind`, a mapping is `auto`.",
     "executor": "There is one kind so far, `local`.",
     "measure.meter": "Without `kind`, a mapping is `auto`.",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -15,6 +15,7 @@ from ecoautoml.errors import RunError
 from ecoautoml.records.energy_reading import EnergyLine
 from ecoautoml.records.session_record import SessionRecord, all_notes, unexplained_s
 from ecoautoml.records.trial_result import TrialResult
+from ecoautoml.records.turn import Turn
 from ecoautoml.reports.bill import EnergyBill, energy_bill
 from ecoautoml.reports.closing import idle_words
 from ecoautoml.reports.figures import front as front_figure
@@ -55,7 +56,9 @@ class SearchResult:
         summary: RunSummary,
         *,
         is_interrupted: bool = False,
+        turns: Mapping[int, tuple[Turn, ...]] | None = None,
     ) -> None:
+        self._turns = dict(turns or {})
         self.folder, self.config, self.is_interrupted = folder, config, is_interrupted
         self._results, self._summary = results, summary
 
@@ -79,7 +82,14 @@ class SearchResult:
         summary = _summary(folder, config, ledger)
         found = sorted((*ledger.results(), *ledger.paused()), key=lambda one: one.number)
         results = settled(found, config.objectives, ledger.ranking(), ledger.lost())
-        return cls(folder, config, results, summary, is_interrupted=is_interrupted)
+        return cls(
+            folder,
+            config,
+            results,
+            summary,
+            is_interrupted=is_interrupted,
+            turns=ledger.all_turns(),
+        )
 
     @property
     def front(self) -> pd.DataFrame:
@@ -123,6 +133,27 @@ class SearchResult:
     def results(self) -> list[TrialResult]:
         """Return the trials as records."""
         return list(self._results)
+
+    def trial(self, number: int) -> TrialResult | None:
+        """Return one trial; None while it has no result.
+
+        Raises:
+            RunError: There is no such trial.
+        """
+        if number not in self._turns:
+            last = max(self._turns, default=None)
+            known = "it has none yet" if last is None else f"they go from 0 to {last}"
+            raise RunError(f"{self.folder} has no trial {number}; {known}")
+        return next((one for one in self._results if one.number == number), None)
+
+    def turns(self, number: int) -> tuple[Turn, ...]:
+        """Return why a trial was begun, halted, gone on with or stopped, in order.
+
+        Raises:
+            RunError: There is no such trial.
+        """
+        self.trial(number)
+        return self._turns[number]
 
     def plot(self) -> go.Figure:
         """Return the front as a plotly figure."""

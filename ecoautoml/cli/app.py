@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ecoautoml.cli import config as config_command
-from ecoautoml.cli import doctor, front, measure, report, search, spaces
+from ecoautoml.cli import doctor, front, measure, report, search, spaces, why
 from ecoautoml.errors import EcoAutoMLError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("search")(search.search)
 app.command("front")(front.front)
 app.command("report")(report.report)
+app.command("why")(why.why)
 app.command("spaces")(spaces.spaces)
 app.command("doctor")(doctor.doctor)
 app.add_typer(measure.app, name="measure")

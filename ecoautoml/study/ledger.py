@@ -140,6 +140,10 @@ class Ledger:
         """Return why a trial was begun, halted, gone on with and stopped, in order."""
         return self._turns.get(number, ())
 
+    def all_turns(self) -> dict[int, tuple[Turn, ...]]:
+        """Return the same for every trial, by number."""
+        return dict(self._turns)
+
     def planner_state(self) -> Mapping[str, object]:
         """Return what the planner last wanted to find again."""
         state: Mapping[str, object] = self.attribute(PLANNER_STATE) or {}
