@@ -24,7 +24,7 @@ from ecoautoml.executors.messages import WorkerSetup
 from ecoautoml.result import SearchResult
 from ecoautoml.spaces.dimensions import SearchSpace, with_choices
 from ecoautoml.spaces.load import load_space
-from ecoautoml.strategies.base import Planner
+from ecoautoml.strategies.base import Earlier, Planner
 from ecoautoml.strategies.planners import make_planner
 from ecoautoml.strategies.pruners import make_pruner
 from ecoautoml.study.budget import Spent
@@ -38,6 +38,7 @@ from ecoautoml.study.metering import Metering
 from ecoautoml.study.run_folder import MadeOf, RunFolder
 from ecoautoml.study.session import Session
 from ecoautoml.study.storage import without_password
+from ecoautoml.study.warm_start import earlier_run
 from ecoautoml.trial.settings import epochs_for
 from ecoautoml.units import BYTES_PER_GB
 
@@ -106,6 +107,7 @@ def search(
             executor.start()
             session = Session(ledger, metering, executor.overhead)
             about = environment(target, metering.explain, config.seed)
+            earlier = _earlier(config, about["hardware"])
             run.begin(config, MadeOf(space=space, environment=about))
             session.begin(prepared)
             errands = Errands(
@@ -123,6 +125,7 @@ def search(
                 image_size=prepared.image_size,
                 in_chans=prepared.channels,
                 n_classes=len(prepared.class_names),
+                earlier=earlier,
             )
             loop = _loop(config, space, ledger, session, run, listeners, should_interrupt, planner)
             executor.run(loop)
@@ -136,6 +139,12 @@ def search(
         result = SearchResult.from_ledger(run.path, config, ledger, is_interrupted=is_interrupted)
         result.write()
     return result
+
+
+def _earlier(config: SearchConfig, hardware: dict[str, str]) -> Earlier | None:
+    """Return the earlier run to learn from, None when none is named."""
+    folder = config.sampler.warm_start if config.sampler.kind == "auto" else None
+    return None if folder is None else earlier_run(folder, hardware)
 
 
 def _check_budget(config: SearchConfig, metering: Metering) -> None:

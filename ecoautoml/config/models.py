@@ -158,6 +158,9 @@ class AutoSampler(Section):
     n_startup_trials: Annotated[int, Field(ge=2)] | None = None
     """Trials begun before the model is used, spread over what is known of the space; None: 16, or
     two in five of ``budget.trials`` where that is fewer."""
+    warm_start: Path | None = None
+    """Folder of an earlier run of the same or a similar space: its trials are learnt from, and its
+    front is run first. Its costs count only where they were measured on this machine."""
     pause: bool = True
     """Whether trainings are halted at a checkpoint for what promises more, and gone on with when
     their turn has come. Without, every trial runs to its end unless the pruner stops it."""

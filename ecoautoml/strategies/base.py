@@ -58,6 +58,23 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """An earlier run of the same or a similar space.
+
+    Attributes:
+        name: Its name.
+        results: Its trials.
+        front: Its front's candidates, as values by dimension.
+        has_same_costs: Whether its costs were measured on the same machine.
+    """
+
+    name: str
+    results: Sequence[TrialResult]
+    front: Sequence[Mapping[str, Value]]
+    has_same_costs: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
     """Begin a new trial.
 

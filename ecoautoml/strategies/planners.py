@@ -9,7 +9,7 @@ from ecoautoml.models.arithmetic import count_network
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.spaces.random import random_candidate
-from ecoautoml.strategies.base import Planner
+from ecoautoml.strategies.base import Earlier, Planner
 from ecoautoml.strategies.energy_first.problem import Values
 from ecoautoml.strategies.energy_first.rungs import rung_shares
 from ecoautoml.strategies.energy_first.search import Aim, EnergyFirstPlanner, known_from
@@ -22,7 +22,13 @@ DEFAULT_EPOCHS = 5
 
 
 def make_planner(
-    config: SearchConfig, space: SearchSpace, *, image_size: int, in_chans: int, n_classes: int
+    config: SearchConfig,
+    space: SearchSpace,
+    *,
+    image_size: int,
+    in_chans: int,
+    n_classes: int,
+    earlier: Earlier | None = None,
 ) -> Planner | None:
     """Return the planner that the configuration asks for; None: an Optuna sampler proposes.
 
@@ -32,6 +38,7 @@ def make_planner(
         image_size: Side of the images in pixels, where the space does not search it.
         in_chans: Channels of the images.
         n_classes: Number of classes.
+        earlier: The earlier run that the configuration names.
     """
     sampler = config.sampler
     if not isinstance(sampler, AutoSampler):
@@ -58,6 +65,7 @@ def make_planner(
         known=known_from(count, random_candidate(space, 0).parameters()),
         start=sampler.n_startup_trials or _start(config.budget.trials),
         may_pause=sampler.pause and config.pruner.kind not in HALTING,
+        earlier=earlier,
         seed=config.seed,
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecoautoml.config.constraints import Constraint
+from ecoautoml.errors import SpaceError
 from ecoautoml.records.progress import CONTINUE, Action, Decision
 from ecoautoml.records.turn import Move, Turn
-from ecoautoml.spaces.dimensions import SearchSpace
-from ecoautoml.strategies.base import Begin, GoOn, History, Planner, Running
+from ecoautoml.spaces.dimensions import SearchSpace, candidate
+from ecoautoml.strategies.base import Begin, Earlier, GoOn, History, Planner, Running
 from ecoautoml.strategies.energy_first.planner import EnergyFirst, Known, Step
 from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status, Values
 from ecoautoml.strategies.energy_first.reading import Reader, in_joules, split
@@ -52,6 +54,7 @@ class EnergyFirstPlanner(Planner):
         known: Tells what is known of candidates before they are run.
         start: Candidates begun before the model is asked.
         may_pause: Whether trainings may be halted for better ones.
+        earlier: An earlier run to learn from, whose front is run first; None: there is none.
         seed: Seed of the search.
     """
 
@@ -64,6 +67,7 @@ class EnergyFirstPlanner(Planner):
         known: Known | None,
         start: int,
         may_pause: bool,
+        earlier: Earlier | None = None,
         seed: int,
     ) -> None:
         self._scores, costs = split(aim.objectives)
@@ -71,6 +75,9 @@ class EnergyFirstPlanner(Planner):
         self._costs = [*costs, *(name for name in limits if name not in costs)]
         self._shares = shares if may_pause else (1.0,)
         self._may_pause, self._start = may_pause, start
+        self._earlier = [] if earlier is None else self._learnt(earlier, space)
+        self._wishes = [] if earlier is None else list(_valid(earlier.front, space))
+        self._from = "" if earlier is None else earlier.name
         guess = aim.guess_score
         self._planner = EnergyFirst(
             space,
@@ -93,6 +100,8 @@ class EnergyFirstPlanner(Planner):
     def next(self, history: History, state: Mapping[str, object]) -> Begin | GoOn | None:
         """Return what is expected to add the most per joule still to be spent."""
         reader, seen = self._read(history)
+        if history.may_begin and (wish := self._next_wish(seen)) is not None:
+            return wish
         plan = self._planner.plan(
             seen,
             state,
@@ -151,6 +160,42 @@ class EnergyFirstPlanner(Planner):
         reason = f"the first {self._start} candidates are looked at before any goes on"
         return Decision(action=Action.PAUSE, reason=f"{reason} ({n_begun} begun)")
 
+    def _next_wish(self, seen: Sequence[Seen]) -> Begin | None:
+        """Return a candidate of the earlier run's front that was not begun here yet."""
+        begun = [dict(one.values) for one in seen if one.number >= 0]
+        for values in self._wishes:
+            if values not in begun:
+                reason = f"on the front of the earlier run {self._from}"
+                return Begin(turn=Turn(move=Move.BEGIN, epoch=0, reason=reason), values=values)
+        return None
+
+    def _learnt(self, earlier: Earlier, space: SearchSpace) -> list[Seen]:
+        """Return an earlier run's trials as something to learn from, numbered below 0."""
+        reader = Reader(
+            scores=self._scores,
+            costs=self._costs,
+            shares=self._shares,
+            is_in_joules=in_joules(History(finished=earlier.results)),
+        )
+        found = []
+        for one in reader.seen(History(finished=earlier.results)):
+            values = next(_valid([one.values], space), None)
+            if values is None or not one.errors:
+                continue
+            unknown = (None,) * len(self._costs)
+            found.append(
+                replace(
+                    one,
+                    number=len(found) - len(earlier.results),
+                    values=values,
+                    costs=one.costs if earlier.has_same_costs else unknown,
+                    price=one.price if earlier.has_same_costs else None,
+                    status=Status.CLOSED,
+                    is_allowed=False,  # its models are not this run's
+                )
+            )
+        return found
+
     def _read(self, history: History) -> tuple[Reader, list[Seen]]:
         reader = Reader(
             scores=self._scores,
@@ -158,13 +203,20 @@ class EnergyFirstPlanner(Planner):
             shares=self._shares,
             is_in_joules=in_joules(history),
         )
-        return reader, reader.seen(history)
+        return reader, [*self._earlier, *reader.seen(history)]
 
     def _left(self, reader: Reader, history: History) -> float:
         """Return what one more trial may still take, in mean full trainings."""
         if not math.isfinite(history.left):
             return math.inf
         return history.left * reader.spent(history) / max(len(history.running), 1)
+
+
+def _valid(candidates: Sequence[Values], space: SearchSpace) -> Iterator[Values]:
+    """Yield those candidates that are points of a space, as it writes them."""
+    for values in candidates:
+        with contextlib.suppress(SpaceError):
+            yield candidate(space, values).parameters()
 
 
 def _why(step: Step) -> str:

@@ -22,8 +22,9 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 MOST_LEARNT = 400
 """Candidates the models learn from; the cost of a plan does not grow beyond."""
-MOST_WAITING = 300
-"""Waiting candidates that are considered beside those."""
+PRICE_POWER = 0.25
+"""Prices of trainings count by this power. In full they drew a search to ever more of the cheapest
+candidates (docs/search.md, "What did not help")."""
 FAILED = 0.97
 """Share of the error of guessing from which on a training counts as failed."""
 LEARNS = 0.9
@@ -43,7 +44,8 @@ class Situation:
         apart: Distances of all from those seen, ``(n, n_seen)``.
         log_costs: Expected log costs, objectives first, ``(n, n_costs)``.
         cost_variance: Their variances; 0 where known.
-        price: What training in full takes, in mean full trainings, ``(n,)``.
+        price: What training in full takes, in mean full trainings, to the power of `PRICE_POWER`,
+            ``(n,)``.
         models: One model of accuracy per score; empty while nothing was trained.
         logs: Log errors by score, then by row of what was trained, at each rung reached.
         bounds: Error beyond which nothing counts, by score.
@@ -153,7 +155,7 @@ def assess(
     log_costs, variance = forecast_costs("cost", memory, cost_points, cost_apart, costs, n_seen)
     prices = [(one.price,) for one in seen] + [(None,)] * (len(places) - n_seen)
     log_price, _ = forecast_costs("price", memory, cost_points, cost_apart, prices, n_seen)
-    price = np.exp(log_price[:, 0])
+    price = np.exp(PRICE_POWER * log_price[:, 0])
     points = _points(encoded, log_known if known.shape[1] else log_costs)
     apart = Distances.between(points, points.rows(learnt))
     trained = [row for row, one in enumerate(seen) if one.errors and not has_failed(one, failing)]
