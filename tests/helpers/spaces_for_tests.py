@@ -34,6 +34,7 @@ def quick_config(output: Any, **changes: Any) -> dict[str, Any]:
         "training": {"epochs": 2},
         "budget": {"trials": 3},
         "executor": {"workers": 1},
+        "sampler": "random",
         "pruner": "none",
         "measure": {"max_seconds": 0.5, "precision": 0.3},
     }

@@ -208,6 +208,7 @@ SAMPLERS = [
     {"kind": "random"},
     {"kind": "tpe", "n_startup_trials": 3},
     {"kind": "nsga2", "population_size": 3},
+    {"kind": "auto", "n_startup_trials": 3},
 ]
 
 
@@ -227,7 +228,7 @@ def test_a_killed_and_resumed_search_proposes_and_finds_what_an_uninterrupted_on
     time.sleep(1.2)
     kill(process)
     process = start(*arguments, "--resume")
-    wait_for(process, r"trial \d+ (complete|pruned)")
+    wait_for(process, r"trial \d+ (complete|pruned|paused)")
     kill(process)
     done = run(*arguments, "--resume")
     assert done.returncode == 0, done.stderr
@@ -237,6 +238,7 @@ def test_a_killed_and_resumed_search_proposes_and_finds_what_an_uninterrupted_on
     pd.testing.assert_frame_equal(
         ours.drop(columns=depends_on_time), theirs.drop(columns=depends_on_time)
     )
-    assert ours["state"].isin(["complete", "pruned"]).sum() == TRIALS
+    assert ours["state"].isin(["complete", "pruned", "paused"]).sum() == TRIALS
+    assert (ours["state"] == "paused").any() == (sampler["kind"] == "auto")
     if sampler["kind"] == "random":  # on every machine it proposes something hopeless late
         assert (ours["state"] == "pruned").any()
