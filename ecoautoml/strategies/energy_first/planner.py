@@ -181,11 +181,9 @@ class EnergyFirst:
         """
         rng = self._chance(seen)
         memory = Memory(state, rng)
-        if may_begin and len(seen) < self._start:
-            steps = self._begin(seen)
-        elif not seen:
-            steps = []
-        else:
+        is_first = may_begin and len(seen) < self._start
+        steps = self._begin(seen) if is_first else []
+        if seen and not steps:
             prices = prices or Prices()
             steps = self._go_on(seen, memory, rng, prices, may_begin, left)
         n_new = 0
