@@ -193,10 +193,24 @@ def _objective(columns: _Columns, about: About, stem: str) -> None:
     if "score" in about or "error" in about:
         return
     usable = [name for name in columns.frame if columns.is_numeric[name]]
+    if wish is None and not about.get("budget"):
+        wish = _last_named(fidelities, usable, stem)
     name = _matching(wish, usable, stem) if wish else _best_objective(columns, stem)
     is_less_better = direction == "min" if direction else say.is_error(name)
     about["error" if is_less_better else "score"] = name
     columns.take(name)
+
+
+def _last_named(fidelities: Sequence[Any], names: Sequence[str], stem: str) -> str | None:
+    """Return the column of the longest training that was asked for, if columns were."""
+    if not fidelities or _is_number(fidelities[-1]):
+        return None
+    wish = str(fidelities[-1])
+    last = wish if wish in names else wish.rpartition(":")[0]
+    if last not in names:
+        raise TableError(f"{stem} has no column of numbers {wish} (say COLUMN or COLUMN:SHARE)")
+    is_budget = len(fidelities) == 1 and not _is_objective(last)
+    return None if is_budget else last
 
 
 def _matching(wish: str, names: Sequence[str], stem: str) -> str:
@@ -206,7 +220,9 @@ def _matching(wish: str, names: Sequence[str], stem: str) -> str:
     found = say.families(names).get(wish)
     if not found:
         raise TableError(f"{stem} has no column of numbers {wish}; it has {', '.join(names)}")
-    member = found.get(None) or found[max(epochs for epochs in found if epochs is not None)]
+    told = [epochs for epochs in found if epochs is not None]
+    unsaid = found.get(None)
+    member = unsaid if unsaid is not None and (unsaid.mean or not told) else found[max(told)]
     return member.mean or member.seeds[0]
 
 
@@ -220,6 +236,8 @@ def _best_objective(columns: _Columns, stem: str) -> str:
             bool(said & say.TEST),
             not said & say.VALID,
             not said & say.ACCURACIES,
+            bool(said & say.PARTIAL),
+            not said & say.FULL,
             say.is_error(name),
             "top5" in said or "5" in said,
             -say.checkpoint(name),
@@ -434,10 +452,10 @@ def _family(columns: _Columns, about: About) -> list[About]:
         if epochs > last:
             continue
         one: About = {key: member.mean or member.seeds[0], "epochs": epochs}
-        if member.mean is None or len(member.seeds) > 1:
+        if len(member.seeds) > 1:
             one["seeds"] = member.seeds
-        if member.mean is None:
-            _add_mean(columns, one, key)
+            if member.mean is None:
+                _add_mean(columns, one, key)
         found.append(one)
     return found
 
@@ -587,7 +605,8 @@ def _grows(columns: _Columns, about: Mapping[str, Any], names: Sequence[str]) ->
     budget = numbers(columns.frame[about["budget"]])
     amounts = np.prod([numbers(columns.frame[name]) for name in names], axis=0)
     first, last = (
-        np.nanmedian(amounts[np.isclose(budget, about["fidelities"][place])]) for place in (0, -1)
+        pd.Series(amounts[np.isclose(budget, about["fidelities"][place])]).median()
+        for place in (0, -1)
     )
     return bool(last > GROWN * first)
 
@@ -715,7 +734,7 @@ def _sorted_out(
     for name in names:
         column = frame[name].astype(object)
         n_values = column.nunique()
-        if n_values < 2:
+        if column.nunique(dropna=False) < 2:
             continue
         if not numeric[name]:
             how = how_to_split(texts(column)) if n_values > 12 else None

@@ -32,9 +32,13 @@ def moasha(reduction: int) -> Method:
             with replay.thinking():
                 found = promotion(replay, rungs, reduction)
             replay.proposals += 1
-            row, rung = found if found is not None else (next(fresh, None), 0)
-            if row is None:
+            if found is None:
+                row = next(fresh, None)
+                # with nothing left to begin, the rest is promoted in the same order
+                found = (row, 0) if row is not None else promotion(replay, rungs, 1)
+            if found is None:
                 return
+            row, rung = found
             rungs[rung][row] = replay.train(row, levels[rung])
 
     return run

@@ -98,16 +98,18 @@ class Table:
 
     @cached_property
     def reference(self) -> Array:
-        """Return the reference point: error, log energy."""
-        errors, log_energy = self.errors[-1], np.log(self.energy)
-        worst = np.quantile(errors, WORST_QUANTILE)
-        most = float(log_energy.max())
-        return np.array(
-            [
-                worst if worst > errors.min() else errors.max(),
-                most if most > log_energy.min() else most + 1.0,
-            ]
-        )
+        """Return the reference point: error, log energy.
+
+        Where no candidate is better than it in both, it lies a tenth of their range beyond all.
+        """
+        rows = self.front(np.arange(len(self.candidates)))
+        losses = np.stack([self.errors[-1], np.log(self.energy)], axis=1)
+        worst = np.quantile(losses[:, 0], WORST_QUANTILE)
+        usual = np.array([worst, losses[:, 1].max()])
+        if hypervolume(losses[rows], usual) > 0:
+            return usual
+        span = np.ptp(losses, axis=0)
+        return np.asarray(losses.max(axis=0) + 0.1 * np.where(span > 0, span, 1.0))
 
     def front(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """Return which of some rows no other beats, by their mean errors at full training."""
@@ -142,11 +144,12 @@ def read_table(path: Path, **stated: Any) -> Table:
     Raises:
         TableError: There is no such file, or what it is cannot be told.
     """
-    return _read(path, json.dumps(stated, sort_keys=True))
+    written = path.stat().st_mtime_ns if path.exists() else 0
+    return _read(path, written, json.dumps(stated, sort_keys=True))
 
 
 @cache
-def _read(path: Path, stated: str) -> Table:
+def _read(path: Path, written: int, stated: str) -> Table:
     wishes: dict[str, Any] = json.loads(stated)
     frame = read_frame(path)
     described, source = description(path)

@@ -27,6 +27,8 @@ FILES = {"model", "file", "weights", "onnx", "disk", "binary", "checkpoint"}
 OTHER_METRICS = {"co2", "co2eq", "carbon", "emissions", "gco2", "throughput", "fps", "ips", "gpus"}
 SPREAD = {"std", "sd", "var", "variance", "stderr", "stdev", "rank", "sem", "ci"}
 NOT_A_SCORE = TIME | SPREAD | INFERENCE | {"weight", "weights", "coef", "scale", "function", "fn"}
+FULL = {"final", "full", "last", "high", "end", "best", "total"}
+PARTIAL = {"low", "early", "first", "short", "proxy", "partial", "initial"}
 IDS = {"id", "ids", "idx", "index", "uuid", "uid", "hash", "timestamp", "date", "datetime", "path"}
 IDS |= {"url", "filename", "unnamed", "md5", "sha", "isomorph", "isomorphism"}
 EXACT_IDS = {"name", "number", "num", "key", "file", "row", "source", "licence", "license"}
@@ -40,7 +42,7 @@ STATES = {"complete", "completed", "success", "successful", "valid", "is_valid",
 STATES |= {"is_complete", "status", "state"}
 GOOD_STATES = {"true", "1", "complete", "completed", "success", "successful", "ok", "finished"}
 COUNTS = {"n", "num", "number", "of", "m", "k", "b", "millions", "million", "count", "total"}
-COUNTS |= {"model", "trainable", "#", "mb", "net", "network"}
+COUNTS |= {"model", "trainable", "mb", "net", "network"}
 HYPER = {"lr", "learning", "decay", "wd", "momentum", "dropout", "drop", "alpha", "beta", "gamma"}
 HYPER |= {"eps", "epsilon", "warmup", "reg", "l1", "l2", "temperature", "width", "depth", "units"}
 HYPER |= {"resolution", "multiplier", "ratio", "factor", "expansion", "kernel", "layers", "batch"}
@@ -49,7 +51,7 @@ HYPER |= {"hyperparameter", "penalty", "subsample", "eta", "lambda", "limit", "s
 
 _EPOCHS = re.compile(
     r"(?:^|(?<=[_\-. ]))(?:(?:ep|epoch|epochs|e|hp|budget|iters?|steps?)_?(\d+)"
-    r"|(\d+)_?(?:ep|epoch|epochs|e|iters?|steps?|pct|percent))(?=$|[_\-. ])",
+    r"|(\d+)_?(?:ep|epoch|epochs|e|iters?|steps?|pct|percent))(?=$|[_\-. ])|@_?(\d{2,})$",
     re.IGNORECASE,
 )
 _SEED = re.compile(
@@ -57,12 +59,13 @@ _SEED = re.compile(
 )
 _MEAN = re.compile(r"(?:^|(?<=[_\-. ]))(?:mean|avg|average)(?=$|[_\-. ])", re.IGNORECASE)
 _LAST_NUMBER = re.compile(r"^(.*?[^\d])[_\-. ]?(\d+)$")
+_FIRST_NUMBER = re.compile(r"^(\d+)[_\-. ]?([^\d].*)$")
 
 
 def words(name: str) -> set[str]:
     """Return the words of a name in lower case, also without their digits."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name)
-    found = [word for word in re.split(r"[^a-z0-9#%]+", spaced.lower()) if word]
+    found = [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
     return {*found, *(plain for word in found if (plain := re.sub(r"\d+", "", word)))}
 
 
@@ -207,16 +210,18 @@ def _parsed(name: str) -> tuple[str, int | None, int | None]:
     for pattern in (_EPOCHS, _SEED, _MEAN):
         stem = pattern.sub("", stem)
     stem = re.sub(r"[_\-. ]+", "_", stem).strip("_")
-    n_epochs = None if epochs is None else int(epochs[1] or epochs[2])
+    n_epochs = None if epochs is None else int(epochs[1] or epochs[2] or epochs[3])
     return stem, n_epochs, None if seed is None else int(seed[1])
 
 
 def _numbered(names: Iterable[str]) -> dict[str, tuple[str, int | None, int | None]]:
-    """Return names that differ in a last number alone: of epochs if it spreads, else of seeds."""
+    """Return names that differ in one number at an end: of epochs if it spreads, else of seeds."""
     groups: dict[str, list[tuple[str, int]]] = {}
     for name in names:
-        match = _LAST_NUMBER.match(name)
-        if match and not match[1].lower().rstrip("_-. ").endswith(("top", "@", "at", "f", "r")):
+        match, first = _LAST_NUMBER.match(name), _FIRST_NUMBER.match(name)
+        if first:
+            groups.setdefault(f"_{first[2]}", []).append((name, int(first[1])))
+        elif match and not match[1].lower().rstrip("_-. ").endswith(("top", "@", "at", "f", "r")):
             groups.setdefault(match[1].rstrip("_-. "), []).append((name, int(match[2])))
     found: dict[str, tuple[str, int | None, int | None]] = {}
     for stem, members in groups.items():
