@@ -177,7 +177,7 @@ class EnergyFirstPlanner(Planner):
             shares=self._shares,
             is_in_joules=in_joules(History(finished=earlier.results)),
         )
-        found = []
+        found: list[Seen] = []
         for one in reader.seen(History(finished=earlier.results)):
             values = next(_valid([one.values], space), None)
             if values is None or not one.errors:
