@@ -143,8 +143,8 @@ def test_who_was_wrongly_stopped_is_told_by_the_hypervolume_it_would_have_added(
 def test_every_method_finds_the_whole_front_of_a_small_table(path, modules):
     table = modules.tables.read_table(path)
     for name, method in modules.methods.METHODS.items():
-        if name in modules.methods.RIVALS:
-            continue
+        if name in modules.methods.RIVALS or name == "optuna-gp":
+            continue  # the last thinks for half a second each time; another test has it
         replay = modules.clock.Replay(table, seed=3, budget=20.0)
         method(replay)
         regrets = [regret for _, regret in replay.regrets]
