@@ -208,7 +208,6 @@ SAMPLERS = [
     {"kind": "random"},
     {"kind": "tpe", "n_startup_trials": 3},
     {"kind": "nsga2", "population_size": 3},
-    {"kind": "auto", "n_startup_trials": 3},
 ]
 
 
@@ -239,6 +238,5 @@ def test_a_killed_and_resumed_search_proposes_and_finds_what_an_uninterrupted_on
         ours.drop(columns=depends_on_time), theirs.drop(columns=depends_on_time)
     )
     assert ours["state"].isin(["complete", "pruned", "paused"]).sum() == TRIALS
-    assert (ours["state"] == "paused").any() == (sampler["kind"] == "auto")
     if sampler["kind"] == "random":  # on every machine it proposes something hopeless late
         assert (ours["state"] == "pruned").any()
