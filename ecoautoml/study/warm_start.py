@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ecoautoml.errors import ConfigError, RunError
 from ecoautoml.strategies.base import Earlier
+from ecoautoml.study.finalists import settled
 from ecoautoml.study.ledger import Ledger
 from ecoautoml.study.run_folder import ENVIRONMENT_FILE, RunFolder
 from ecoautoml.study.standing import front_numbers
@@ -30,7 +31,7 @@ def earlier_run(folder: Path, hardware: dict[str, str]) -> Earlier:
         environment = json.loads((folder / ENVIRONMENT_FILE).read_text())
     except (RunError, OSError, ValueError) as error:
         raise ConfigError(f"sampler.warm_start: {error}") from error
-    results = ledger.results()
+    results = settled(ledger.results(), config.objectives, ledger.ranking(), ledger.lost())
     numbers = front_numbers(results, config.objectives)
     return Earlier(
         name=config.name,
