@@ -258,7 +258,7 @@ def _loop(
     def observe(snapshot: Snapshot) -> None:
         if snapshot.event is not None:
             discard_models(run.models, snapshot.results, config, lost)
-            discard_paused(run.paused, snapshot.results)
+            discard_paused(run.paused, snapshot.results, snapshot.paused)
         listeners.on_snapshot(snapshot)
 
     return SearchLoop(

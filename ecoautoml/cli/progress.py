@@ -154,7 +154,7 @@ def totals_text(snapshot: Snapshot) -> str:
     )
     text = f"{count[TrialState.COMPLETE]} complete"
     text += f", {others}" if others else ""
-    text += f", {snapshot.n_paused} set aside" if snapshot.n_paused else ""
+    text += f", {len(snapshot.paused)} set aside" if snapshot.paused else ""
     mark = "" if snapshot.provenance is None else snapshot.provenance.mark
     text += f" | {mark}{format_energy(snapshot.spent.energy_j)}"
     text += f" | front {snapshot.front_size}"

@@ -11,16 +11,21 @@ from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.study.finalists import finalists
 
 
-def discard_paused(folder: Path, results: Sequence[TrialResult]) -> None:
-    """Delete the checkpoints of finished trials.
+def discard_paused(
+    folder: Path, results: Sequence[TrialResult], paused: Sequence[TrialResult]
+) -> None:
+    """Delete the checkpoints of finished trials, and those of paused ones but for the last.
 
     Args:
-        folder: Holds one file per paused training.
+        folder: Holds a file for each epoch after which a training was paused, named as in
+            `ecoautoml.trial.pausing`.
         results: Finished trials.
+        paused: Paused trials that do not run now; other trials' checkpoints are left alone.
     """
-    finished = {f"trial_{result.number:04d}.pt" for result in results}
-    for file in folder.glob("*.pt"):
-        if file.name in finished:
+    wanted = {one.number: one.epochs for one in paused} | {one.number: 0 for one in results}
+    for file in folder.glob("trial_*_epoch_*.pt*"):
+        _, number, _, epoch = file.name.partition(".")[0].split("_")
+        if int(epoch) != wanted.get(int(number), int(epoch)):
             file.unlink()
 
 

@@ -29,7 +29,7 @@ from ecoautoml.records.measurement import Ranking
 from ecoautoml.records.progress import EnergyMark
 from ecoautoml.records.session_record import SessionRecord
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.records.turn import Turn
+from ecoautoml.records.turn import Move, Turn
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, decode
 from ecoautoml.strategies.base import Begin, GoOn
 from ecoautoml.strategies.samplers import PlannedValues, derive_seed, make_sampler
@@ -115,8 +115,10 @@ class Ledger:
         self._marks: tuple[MarkRound | None, dict[int, EnergyLine]] = (None, {})
         self._marks_before: dict[int, EnergyLine] = {}
         self._has_sampler_failed = False
-        for trial in self._stored.trials():
+        trials = self._stored.trials()
+        for trial in trials:
             self._read(trial)
+        self._planner_state = self._state_kept(trials)
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -146,8 +148,7 @@ class Ledger:
 
     def planner_state(self) -> Mapping[str, object]:
         """Return what the planner last wanted to find again."""
-        state: Mapping[str, object] = self.attribute(PLANNER_STATE) or {}
-        return state
+        return self._planner_state
 
     def interrupted_energy(self) -> dict[int, EnergyLine]:
         """Return the joules of attempts that were interrupted, by trial number."""
@@ -187,24 +188,30 @@ class Ledger:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def unfinished(self) -> list[Proposal]:
+    def unfinished(self) -> list[Proposal | GoOn]:
         """Return the trials that were running when an earlier session ended, to be run again.
 
+        One that had gone on from a pause goes on from there again, by the decision that stands.
         Their joules so far stay on the bill. A trial whose result was written but not told is
         told now.
         """
-        proposals = []
+        found: list[Proposal | GoOn] = []
         for frozen in self._stored.trials(OptunaState.RUNNING):
-            if CANDIDATE not in frozen.user_attrs or frozen.number in self._paused:
-                continue  # somebody else's, or halted: what goes on is decided anew
+            if CANDIDATE not in frozen.user_attrs:
+                continue  # somebody else's
             if RESULT in frozen.user_attrs:
                 self._tell(_RESULTS.validate_json(frozen.user_attrs[RESULT]))
+                continue
+            if frozen.number in self._paused:
+                last = self.turns(frozen.number)[-1:]
+                if last and last[0].move is Move.GO_ON:
+                    found.append(GoOn(number=frozen.number, turn=last[0]))
                 continue
             self._read(frozen)  # this session's marks, if it has made any
             self._set_marks(frozen.number, None)
             candidate = _CANDIDATES.validate_json(frozen.user_attrs[CANDIDATE])
-            proposals.append(Proposal(number=frozen.number, candidate=candidate))
-        return proposals
+            found.append(Proposal(number=frozen.number, candidate=candidate))
+        return found
 
     def propose(
         self, space: SearchSpace, config: SamplerConfig, seed: int, begin: Begin | None = None
@@ -234,7 +241,7 @@ class Ledger:
         )
         chosen.user_attrs[CANDIDATE] = _CANDIDATES.dump_json(found[-1]).decode()
         if begin is not None:
-            self._keep_state(begin.state)
+            self._keep_state(begin.state, chosen.number)
             self._turns[chosen.number] = (begin.turn,)
             chosen.user_attrs[TURNS] = _TURNS.dump_python((begin.turn,), mode="json")
         if state := self._in_memory.state():  # before the trial, which was chosen with it
@@ -283,9 +290,13 @@ class Ledger:
         self._tell(result)
 
     def go_on(self, step: GoOn) -> TrialResult:
-        """Write down why a paused trial goes on, and return it as it was halted."""
-        self._keep_state(step.state)
-        self.add_turn(step.number, step.turn)
+        """Write down why a paused trial goes on, and return it as it was halted.
+
+        For one that was cut off after this was decided, it stands there already.
+        """
+        if self.turns(step.number)[-1:] != (step.turn,):
+            self._keep_state(step.state, step.number)
+            self.add_turn(step.number, step.turn)
         return self._paused[step.number]
 
     def add_turn(self, number: int, turn: Turn) -> None:
@@ -296,16 +307,35 @@ class Ledger:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _keep_state(self, state: Mapping[str, object] | None) -> None:
-        if state is not None:
-            self.set_attribute(PLANNER_STATE, dict(state))
+    def _keep_state(self, state: Mapping[str, object] | None, number: int) -> None:
+        """Write down what the planner wants to find again, right before its decision about a trial.
+
+        A process killed in between has not decided: then what was kept before counts.
+        """
+        if state is None:
+            return
+        turn = [number, len(self.turns(number))]
+        kept = {"now": dict(state), "before": dict(self._planner_state), "turn": turn}
+        self.set_attribute(PLANNER_STATE, kept)
+        self._planner_state = state
+
+    def _state_kept(self, trials: Sequence[FrozenTrial]) -> Mapping[str, object]:
+        """Return what the planner wanted to find again when it last decided."""
+        kept: Mapping[str, Any] = self.attribute(PLANNER_STATE) or {}
+        if "turn" not in kept:
+            return kept
+        number, index = kept["turn"]
+        turns = {trial.number: trial.user_attrs.get(TURNS, ()) for trial in trials}
+        state: Mapping[str, object] = kept["now" if index < len(turns.get(number, ())) else "before"]
+        return state
 
     def _record_pause(self, result: TrialResult) -> None:
         """Write down a halted trial; its last attempt's joules are part of it from here on."""
         number = result.number
         pauses = self._pauses.get(number, 0) + 1
         text = json.dumps(_RESULTS.dump_python(result, mode="json"))
-        self._stored.set_trial_attribute(number, PAUSED, {"pauses": pauses, "result": text})
+        kept = {"pauses": pauses, "turns": len(self.turns(number)), "result": text}
+        self._stored.set_trial_attribute(number, PAUSED, kept)
         self._pauses[number], self._paused[number] = pauses, result
         self._marks[1].pop(number, None)
 
@@ -355,7 +385,8 @@ class Ledger:
         elif PAUSED in kept:
             self._paused[number] = _RESULTS.validate_json(kept[PAUSED]["result"])
             self._pauses[number] = kept[PAUSED]["pauses"]
-        self._turns[number] = _TURNS.validate_python(kept.get(TURNS, ()))
+        turns = _TURNS.validate_python(kept.get(TURNS, ()))
+        self._turns[number] = turns if RESULT in kept else _standing(turns, kept.get(PAUSED))
         marks = kept.get(MARKS, {"earlier": None, "now": None})
         present = "now" if self._is_whole(marks.get("round")) else "before"
         # the last attempt's joules are part of its result or its pause, when it came to one
@@ -437,6 +468,19 @@ class Ledger:
         if known:
             return known[len(known) // 2]
         return 0.5 if METRICS[name].is_score else None
+
+
+def _standing(turns: tuple[Turn, ...], paused: Mapping[str, Any] | None) -> tuple[Turn, ...]:
+    """Return the decisions about a trial without a result that stand after its process has died.
+
+    That it begins or goes on stands. What was decided about it while it then ran is decided again.
+
+    Args:
+        turns: All that were written down.
+        paused: What is kept of its last pause; None: there was none.
+    """
+    before = 0 if paused is None else paused.get("turns", len(turns))
+    return turns[: before + 1]
 
 
 def _suggest(trial: Trial, dimension: Dimension) -> Value:

@@ -38,7 +38,7 @@ class Snapshot:
 
     Attributes:
         results: Finished trials.
-        n_paused: Paused trials that do not run now.
+        paused: Paused trials that do not run now.
         running: Last report of each running trial, by number (None before its first).
         spent: What has been spent.
         provenance: Weakest provenance among the joules spent.
@@ -55,7 +55,7 @@ class Snapshot:
     front_size: int
     hypervolume: float | None
     left_s: float | None
-    n_paused: int = 0
+    paused: Sequence[TrialResult] = ()
     event: str | None = None
 
 
@@ -93,7 +93,7 @@ class SearchLoop:
     _waiting: list[Proposal] = field(default_factory=list)
     _marks: dict[int, EnergyMark] = field(default_factory=dict)
     _has_planner_failed: bool = False
-    _requeued: list[Proposal] = field(default_factory=list)
+    _requeued: list[Proposal | GoOn] = field(default_factory=list)
     _limit: str | None = None
     _standing: Standing = field(default_factory=lambda: Standing(0, None))
 
@@ -371,7 +371,7 @@ class SearchLoop:
                 front_size=self._standing.front_size,
                 hypervolume=self._standing.hypervolume,
                 left_s=time_left_s(self.config.budget, spent),
-                n_paused=len([one for one in self.ledger.paused() if one.number not in running]),
+                paused=[one for one in self.ledger.paused() if one.number not in running],
                 event=event,
             )
         )

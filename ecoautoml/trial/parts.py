@@ -34,7 +34,7 @@ class TrialParts:
         target: Device models are measured on: "cpu" or "cuda:N".
         device: Device models are trained on.
         models_folder: Where trained models are written, one folder per trial.
-        paused_folder: Where paused trainings are written, one file per trial.
+        paused_folder: Where paused trainings are written, one file per pause.
     """
 
     config: SearchConfig

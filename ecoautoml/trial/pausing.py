@@ -11,9 +11,13 @@ import torch
 from ecoautoml.trial.train import Trainer
 
 
-def pause_file(folder: Path, number: int) -> Path:
-    """Return the file of a paused training."""
-    return folder / f"trial_{number:04d}.pt"
+def pause_file(folder: Path, number: int, epoch: int) -> Path:
+    """Return the file of a training that is paused after an epoch.
+
+    Every pause has a file of its own: until the search has written down that a training was halted
+    again, it may have to go on from where it was halted before.
+    """
+    return folder / f"trial_{number:04d}_epoch_{epoch:04d}.pt"
 
 
 def save_training(file: Path, trainer: Trainer, epoch: int) -> None:

@@ -192,7 +192,7 @@ def _train(
         decision = _tell(messenger, log, epoch, {**costs, **now, **_training_cost(log)})
         if decision.action is Action.PAUSE:
             with log.line("pausing"):
-                save_training(pause_file(parts.paused_folder, job.number), trainer, epoch)
+                save_training(pause_file(parts.paused_folder, job.number, epoch), trainer, epoch)
         _raise_unless_told_to_go_on(decision)
         if _is_on_a_plateau(log.curve, parts.config.training.patience):
             break
@@ -206,7 +206,7 @@ def _first_epoch(trainer: Trainer, job: TrialJob, parts: TrialParts, log: TrialL
     if job.before is None or not job.before.epochs:
         return 1
     with log.line("going on"):
-        file = pause_file(parts.paused_folder, job.number)
+        file = pause_file(parts.paused_folder, job.number, job.before.epochs)
         if restore_training(file, trainer, job.before.epochs):
             return job.before.epochs + 1
     log.begin_again()

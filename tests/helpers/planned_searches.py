@@ -5,7 +5,7 @@ from dataclasses import replace
 from searches_by_hand import line, outcome
 
 from ecoautoml.records.progress import Action, Progress
-from ecoautoml.records.trial_result import TrialState
+from ecoautoml.records.trial_result import STATE_AFTER, TrialState
 
 EPOCHS = 3
 ROUNDS = 16
@@ -28,26 +28,39 @@ def reports_of(job):
         )
 
 
+class Training:
+    """A made-up training of a job, one report after the other."""
+
+    def __init__(self, one, job):
+        self._one, self._job = one, job
+        self._curve = [] if job.before is None else list(job.before.curve)
+        self._reports = [each for each in reports_of(job) if each.epoch >= len(self._curve)]
+
+    def step(self):
+        """Report once; return how the training has ended, None while it goes on."""
+        self._curve.append(self._reports.pop(0))
+        decision = self._one.loop.report(self._curve[-1])
+        if self._reports and decision.action is Action.CONTINUE:
+            return None
+        state = STATE_AFTER.get(decision.action, TrialState.COMPLETE)
+        epochs = self._curve[-1].epoch
+        result = replace(
+            outcome(self._job),
+            number=self._job.number,
+            state=state,
+            curve=tuple(self._curve),
+            epochs=epochs,
+            energy=(line("probe", 1.0), line("training", float(epochs))),
+        )
+        self._one.loop.tell(result)
+        return state
+
+
 def advance(one, job):
     """Train a job until it ends or is halted; return how it ended."""
-    curve = [] if job.before is None else list(job.before.curve)
-    for progress in reports_of(job):
-        if progress.epoch < len(curve):
-            continue
-        curve.append(progress)
-        decision = one.loop.report(progress)
-        if decision.action is Action.PAUSE:
-            break
-    state = TrialState.COMPLETE if curve[-1].epoch == EPOCHS else TrialState.PAUSED
-    result = replace(
-        outcome(job),
-        number=job.number,
-        state=state,
-        curve=tuple(curve),
-        epochs=curve[-1].epoch,
-        energy=(line("probe", 1.0), line("training", float(curve[-1].epoch))),
-    )
-    one.loop.tell(result)
+    training = Training(one, job)
+    while (state := training.step()) is None:
+        pass
     return state
 
 

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from ecoautoml.config.models import SearchConfig
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.study.keep import discard_models
+from ecoautoml.study.keep import discard_models, discard_paused
 from ecoautoml.study.standing import front_numbers
 
 OBJECTIVES = ("validation_accuracy", "inference_energy_j")
@@ -85,3 +87,22 @@ def test_a_model_that_lost_when_measured_in_turn_goes(folder):
 def test_a_folder_without_models_is_no_trouble(tmp_path):
     discard_models(tmp_path / "nowhere", RESULTS, config(), frozenset())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_paused_trainings_the_last_checkpoint_is_kept_until_they_have_ended(tmp_path):
+    for name in (
+        "trial_0000_epoch_0001.pt",  # ended
+        "trial_0000_epoch_0003.pt.part",
+        "trial_0001_epoch_0001.pt",  # paused after the third epoch
+        "trial_0001_epoch_0003.pt",
+        "trial_0002_epoch_0001.pt",  # runs, and has just written its next checkpoint
+        "trial_0002_epoch_0003.pt",
+    ):
+        (tmp_path / name).write_text("weights")
+    paused = replace(result(1, None, 3.0, TrialState.PAUSED), epochs=3)
+    discard_paused(tmp_path, RESULTS[:1], [paused])
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "trial_0001_epoch_0003.pt",
+        "trial_0002_epoch_0001.pt",
+        "trial_0002_epoch_0003.pt",
+    ]

@@ -109,7 +109,7 @@ def test_joules_of_a_halted_trial_stay_on_the_bill_and_are_counted_once(search, 
     assert [each.energy_j for each in (*reopened.results(), *reopened.paused())] == [5.5, 5.0]
 
 
-def test_a_search_killed_while_a_halted_trial_goes_on_finds_it_halted(search, tmp_path):
+def test_a_halted_trial_that_goes_on_when_the_search_is_killed_goes_on_again(search, tmp_path):
     one = search()
     first, second = one.loop.ask(), one.loop.ask()
     one.loop.mark(mark(first.number, 2.9), mark(second.number, 1.0))
@@ -119,12 +119,14 @@ def test_a_search_killed_while_a_halted_trial_goes_on_finds_it_halted(search, tm
     one.loop.mark(mark(again.number, 2.0))
     shutil.copyfile(tmp_path / "ledger.db", tmp_path / "killed.db")
     killed = open_ledger(tmp_path, name="killed.db")
-    assert killed.unfinished() == []
+    (unfinished,) = killed.unfinished()
+    assert (unfinished.number, unfinished.turn.reason) == (0, "its turn has come")
     assert [each.number for each in killed.paused()] == [0, 1]
     assert {n: each.energy_j for n, each in killed.interrupted_energy().items()} == {0: 2.0}
     reopened = one.reopened()
     assert reopened.loop.spent().energy_j == 10.0
     assert reopened.loop.ask() == again
+    assert reopened.ledger.turns(0) == one.ledger.turns(0)  # it was decided once
 
 
 def test_marks_of_an_attempt_that_was_halted_are_not_counted_beside_it(search, tmp_path):

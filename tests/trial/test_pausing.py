@@ -104,17 +104,34 @@ def test_an_attempt_that_is_interrupted_bills_itself_alone(parts):
     assert accuracies(last) == accuracies(run_trial(job_for(one, EPOCHS), parts, answering()))
 
 
+def test_a_training_whose_second_pause_was_not_written_down_goes_on_from_the_first(parts):
+    """The search was killed after the worker had written its checkpoint."""
+    one = candidate()
+    whole = run_trial(job_for(one, EPOCHS), parts, answering())
+    first = run_trial(job_for(one, EPOCHS), parts, until(1))
+    run_trial(job_for(one, EPOCHS, before=first), parts, until(3))
+    reported = []
+    last = run_trial(
+        job_for(one, EPOCHS, before=first),
+        parts,
+        answering(lambda progress: reported.append(progress.epoch) or CONTINUE),
+    )
+    assert reported == [2, 3, 4]
+    assert accuracies(last) == accuracies(whole)
+
+
 @pytest.mark.parametrize("damage", ["gone", "cut", "another"])
 def test_a_training_whose_checkpoint_is_lost_begins_again(parts, damage):
     one = candidate()
     first = run_trial(job_for(one, EPOCHS), parts, until(2))
-    file = pause_file(parts.paused_folder, 0)
+    file = pause_file(parts.paused_folder, 0, 2)
     if damage == "gone":
         file.unlink()
     elif damage == "cut":
         file.write_bytes(file.read_bytes()[:500])
     else:
         run_trial(job_for(one, EPOCHS), parts, until(1))
+        pause_file(parts.paused_folder, 0, 1).replace(file)
     last = run_trial(job_for(one, EPOCHS, before=first), parts, answering())
     assert last.state is TrialState.COMPLETE, last.details
     assert [each.epoch for each in last.curve] == [0, 1, 2, 3, 4]
