@@ -326,7 +326,8 @@ class Ledger:
             return kept
         number, index = kept["turn"]
         turns = {trial.number: trial.user_attrs.get(TURNS, ()) for trial in trials}
-        state: Mapping[str, object] = kept["now" if index < len(turns.get(number, ())) else "before"]
+        has_decided = index < len(turns.get(number, ()))
+        state: Mapping[str, object] = kept["now" if has_decided else "before"]
         return state
 
     def _record_pause(self, result: TrialResult) -> None:

@@ -18,6 +18,7 @@ from spaces_for_tests import net_space, quick_config
 
 from ecoautoml import SearchResult
 from ecoautoml.records.trial_result import TrialState
+from ecoautoml.records.turn import Move
 
 pytestmark = pytest.mark.slow
 
@@ -182,12 +183,15 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
 
 def replayed(folder, sampler) -> dict:
     """Return a search in which nothing depends on real time."""
+    is_planned = sampler["kind"] == "auto"
     trace = folder / "trace.csv"
+    # far apart, few rows pass while a model is measured: a probe is cheap, and trainings are halted
+    row_s = 0.2 if is_planned else 0.01
     steps = random.Random(0)
     rows, energy_j = [], 0.0
     for row in range(500):
         energy_j += steps.uniform(0.001, 0.03)
-        rows.append(f"{row * 0.01:.2f},{energy_j:.6f}")
+        rows.append(f"{row * row_s:.2f},{energy_j:.6f}")
     trace.write_text("time_s,energy_j\n" + "\n".join(rows) + "\n")
     space = net_space()
     # some of it too small to learn with, for the pruner
@@ -198,7 +202,7 @@ def replayed(folder, sampler) -> dict:
         objectives=["validation_accuracy", "inference_energy_j", "macs"],
         sampler=sampler,
         pruner={"kind": "dominance", "min_curves": 1},
-        training={"epochs": 4},
+        training={"epochs": 9 if is_planned else 4},
         budget={"trials": TRIALS},
         measure={"meter": {"kind": "replay", "path": str(trace)}},
     )
@@ -208,17 +212,18 @@ SAMPLERS = [
     {"kind": "random"},
     {"kind": "tpe", "n_startup_trials": 3},
     {"kind": "nsga2", "population_size": 3},
+    {"kind": "auto", "n_startup_trials": 3},
 ]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler["kind"])
 def test_a_killed_and_resumed_search_proposes_and_finds_what_an_uninterrupted_one_does(
     tmp_path, sampler
 ):
     tree = replayed(tmp_path, sampler)
     config = write_config(tmp_path / "config.yaml", tree)
-    whole = run("search", config, "--set", "name=whole")
+    whole = run("search", config, "--set", "name=whole", timeout_s=400)
     assert whole.returncode == 0, whole.stderr
 
     arguments = ["search", config, "--set", "name=killed"]
@@ -229,14 +234,19 @@ def test_a_killed_and_resumed_search_proposes_and_finds_what_an_uninterrupted_on
     process = start(*arguments, "--resume")
     wait_for(process, r"trial \d+ (complete|pruned|paused)")
     kill(process)
-    done = run(*arguments, "--resume")
+    done = run(*arguments, "--resume", timeout_s=400)
     assert done.returncode == 0, done.stderr
 
-    ours, theirs = (SearchResult.read(tmp_path / name).trials for name in ("killed", "whole"))
+    results = [SearchResult.read(tmp_path / name) for name in ("killed", "whole")]
+    ours, theirs = (result.trials for result in results)
     depends_on_time = ["duration_s", "interrupted_energy_j"]
     pd.testing.assert_frame_equal(
         ours.drop(columns=depends_on_time), theirs.drop(columns=depends_on_time)
     )
     assert ours["state"].isin(["complete", "pruned", "paused"]).sum() == TRIALS
+    our_turns, their_turns = ([one.turns(n) for n in ours["trial"]] for one in results)
+    assert our_turns == their_turns
+    moves = {turn.move for turns in our_turns for turn in turns}
+    assert (Move.PAUSE in moves) == (sampler["kind"] == "auto")
     if sampler["kind"] == "random":  # on every machine it proposes something hopeless late
         assert (ours["state"] == "pruned").any()

@@ -54,7 +54,7 @@ def told(one):
 
 
 def killed_search(folder, workers, waves):
-    """Run a search; return what it did at each wave and what it knew, and what kills would leave."""
+    """Run a search; return what it did and knew at each wave, and what kills would leave."""
     (folder / "whole").mkdir()
     one = opened(folder / "whole")
     known = []
@@ -67,6 +67,14 @@ def killed_search(folder, workers, waves):
             end_wave(one, jobs)
     known.append((begin_wave(one, workers), told(one)))
     return known, copies.taken
+
+
+def late(killed, *phases):
+    """Return what kills would leave in some phases of a search's second half, with the wave."""
+    waves = killed[-1][1][0] + 1
+    return [
+        (folder, wave) for folder, (wave, phase) in killed if phase in phases and wave >= waves // 2
+    ]
 
 
 def assert_goes_on(one, workers, known, wave):
@@ -99,8 +107,8 @@ def test_the_searches_that_are_killed_halt_trainings_and_go_on_with_them(alone, 
 
 def test_one_worker_killed_at_any_write_goes_on_as_if_nothing_had_happened(alone):
     known, killed = alone
-    killed = [(folder, wave) for folder, (wave, _) in killed if wave >= START]
-    assert len(killed) > 3 * (len(known) - START)  # several writes a trial
+    killed = late(killed, "choosing", "training")
+    assert len(killed) > 3 * 4  # several writes for each of the last four trials
     for folder, wave in killed:
         assert_goes_on(opened(folder), 1, known, wave)
 
@@ -108,15 +116,15 @@ def test_one_worker_killed_at_any_write_goes_on_as_if_nothing_had_happened(alone
 def test_workers_killed_while_trials_are_chosen_go_on_as_if_nothing_had_happened(together):
     """What was chosen while others ran is not chosen again when they do not run yet."""
     known, killed = together
-    killed = [(folder, wave) for folder, (wave, phase) in killed if phase == "choosing" and wave > 1]
-    assert len(killed) > 4  # several writes a trial
+    killed = late(killed, "choosing")
+    assert len(killed) > 4  # several writes a wave
     for folder, wave in killed:
         assert_goes_on(opened(folder), 3, known, wave)
 
 
 def test_what_ran_at_a_kill_is_run_again_before_anything_else(together):
     known, killed = together
-    killed = [(folder, wave) for folder, (wave, phase) in killed if phase == "training" and wave > 1]
+    killed = late(killed, "training")
     assert len(killed) > 4
     for folder, wave in killed:
         one = opened(folder)
