@@ -29,7 +29,10 @@ def random_search(replay: Replay) -> None:
 
 
 def optuna_method(
-    make: Callable[[int], optuna.samplers.BaseSampler], *, is_flat: bool = False
+    make: Callable[[int], optuna.samplers.BaseSampler],
+    *,
+    is_flat: bool = False,
+    only_energy: bool = False,
 ) -> Method:
     """Return a method that trains in full what one of Optuna's samplers proposes.
 
@@ -37,12 +40,15 @@ def optuna_method(
         make: Makes the sampler from a seed.
         is_flat: Whether it is asked for all dimensions, also for inactive ones: samplers that model
             only what all trials have in common would draw the others by chance.
+        only_energy: Whether energy is the only objective; else the error is another.
     """
+    n_objectives = 1 if only_energy else 2
 
     def run(replay: Replay) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space = replay.table.space
-        study = optuna.create_study(directions=["minimize", "minimize"], sampler=make(replay.seed))
+        directions = ["minimize"] * n_objectives
+        study = optuna.create_study(directions=directions, sampler=make(replay.seed))
         n_idle = 0
         while not replay.is_over and n_idle < MAX_IDLE:
             with replay.thinking():
@@ -52,7 +58,7 @@ def optuna_method(
             before, row = replay.spent, replay.table.row_of(values)
             error = replay.train(row, replay.full)
             with replay.thinking():
-                study.tell(trial, [error, replay.energy(row)])
+                study.tell(trial, [error, replay.energy(row)][-n_objectives:])
             n_idle = n_idle + 1 if replay.spent == before else 0
 
     return run

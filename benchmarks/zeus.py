@@ -8,11 +8,18 @@ Replays searches on the traces of Zeus (You, Chung and Chowdhury, NSDI 2023, arX
 `zeus_power.parquet` how many seconds and watts an epoch takes at each batch size and power limit of
 a GPU. Energy to accuracy is epochs times joules per epoch, time to accuracy epochs times seconds.
 
-A search tries one pair after the other. Each try is a training and pays its joules; one that does
-not reach the target pays until its last epoch. What it finds is compared with what is done without
-a search: the default batch size at the highest power limit; and with the best pair there is. As in
-the paper, jobs recur: savings pay a search back after some more trainings. A pair counts with all
-joules of its runs per run that reached the target, because one that did not is started again.
+A search tries one pair after the other, and sees time and joules of one run of it. Each try is a
+training and pays its joules; one that does not reach the target pays until its last epoch, and
+counts as twice as long, because it has to be started again. A search takes the pair with the fewest
+joules it has seen. That is compared with what is done without a search: the default batch size at
+the highest power limit; and with the best pair there is. As in the paper, jobs recur. Tries that
+reach the target are jobs done, so a search has cost what it paid beyond as many trainings with the
+default; what later ones save pays that back. Pairs are judged by all their runs: all joules per run
+that reached the target.
+
+``default`` knows seconds and joules per epoch of each pair before it tries it, from a few steps, as
+the paper's profiling of power limits does; those steps are not on the bill. Methods have two
+objectives, time and joules, but for ``optuna-tpe-joules``, which looks at joules alone.
 """
 
 from __future__ import annotations
@@ -27,21 +34,36 @@ import math
 import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import optuna
 import pandas as pd
 import yaml
 from numpy.typing import NDArray
 from replay_clock import Replay
 from replay_columns import TableError
-from replay_methods import METHODS, expanded
+from replay_methods import METHODS, expanded, optuna_method
 from replay_tables import Table, read_table
 
+from ecoautoml.study.environment import environment
+
+EARLIER = (5, 10)
+"""Trainings with the default after which a search is looked at, too."""
 NEAR = 1.05
 """A pair this much dearer than the best one is as good as found."""
+RESTART = 2.0
+"""How often its own joules a run that failed is taken to cost, until the target is reached."""
+ALL_METHODS = {
+    **METHODS,
+    "optuna-tpe-joules": optuna_method(
+        lambda seed: optuna.samplers.TPESampler(seed=seed), only_energy=True
+    ),
+}
+
+Floats = NDArray[np.float64]
 
 
 class Job(NamedTuple):
@@ -79,15 +101,17 @@ class Workload:
         table: One candidate for each pair; errors are times to accuracy, in the longest one.
         joules: Joules per run that reaches the target, ``(n,)``.
         seconds: Seconds per run that reaches the target, ``(n,)``.
-        try_joules: Mean joules of one run, ``(n,)``.
+        watts: Mean of an epoch, ``(n,)``.
+        runs: Seconds of each pair's runs, and which of them reached the target; ``n`` of both.
         default: Row of the default batch size at the highest power limit.
     """
 
     name: str
     table: Table
-    joules: NDArray[np.float64]
-    seconds: NDArray[np.float64]
-    try_joules: NDArray[np.float64]
+    joules: Floats
+    seconds: Floats
+    watts: Floats
+    runs: tuple[tuple[Floats, NDArray[np.bool_]], ...]
     default: int
 
     @property
@@ -107,30 +131,27 @@ def joined(train: pd.DataFrame, power: pd.DataFrame, dataset: str, gpu: str) -> 
     epochs = runs.groupby(["batch_size", "run"]).target_epoch.first()
     used = power[(power.gpu == gpu) & (power.dataset == dataset) & (power.network == job.network)]
     used = used[used.optimizer.isin(set(runs.optimizer))]
+    used = used[used.batch_size.isin(epochs.index.get_level_values("batch_size"))]
+    if len(used) < 2:
+        raise TableError(f"there is no trace of {dataset} on {gpu}")
     rows = []
     for one in used.itertuples():
-        if one.batch_size not in epochs.index.get_level_values(0):
-            continue
         these = epochs.loc[one.batch_size].to_numpy(dtype=float)
         has_reached = these <= job.epochs  # NaN: never
-        paid = np.where(has_reached, these, job.epochs)
-        n_reached = max(int(has_reached.sum()), 1)
-        # what a search sees of a run that failed: it has to be started again
-        seen = np.where(has_reached, paid, 2.0 * paid) * one.time_per_epoch
+        paid = np.where(has_reached, these, float(job.epochs))
+        per_job = paid.sum() / max(int(has_reached.sum()), 1)
         rows.append(
             {
                 "batch_size": one.batch_size,
                 "power_limit": one.power_limit,
                 "time_per_epoch_s": one.time_per_epoch,
                 "energy_per_epoch_j": one.energy_per_epoch_j,
-                "time_to_accuracy_s": paid.sum() / n_reached * one.time_per_epoch,
-                "energy_to_accuracy_j": paid.sum() / n_reached * one.energy_per_epoch_j,
-                "try_j": paid.mean() * one.energy_per_epoch_j,
-                **{f"seen_run{number}": each for number, each in enumerate(seen)},
+                "time_to_accuracy_s": per_job * one.time_per_epoch,
+                "energy_to_accuracy_j": per_job * one.energy_per_epoch_j,
+                "run_s": paid * one.time_per_epoch,
+                "has_reached": has_reached,
             }
         )
-    if len(rows) < 2:
-        raise TableError(f"there is no trace of {dataset} on {gpu}")
     return pd.DataFrame(rows)
 
 
@@ -138,23 +159,19 @@ def workload(train: pd.DataFrame, power: pd.DataFrame, dataset: str, gpu: str) -
     """Return a job on a GPU as a table that searches can be replayed on."""
     frame = joined(train, power, dataset, gpu)
     longest = float(frame.time_to_accuracy_s.max())
-    seen = [name for name in frame if name.startswith("seen_run")]
     about = {
         "candidate": ["batch_size", "power_limit"],
         "energy": "energy_to_accuracy_j",
         "known_after_first": True,
-        # a few steps tell what an epoch takes, as the paper's profiling of power limits does
         "known_before_training": ["energy_per_epoch_j", "time_per_epoch_s"],
-        "cost": "try_j",
-        "fidelities": [
-            {"error": "time_to_accuracy_s", "seeds": seen, "share": 1.0, "best": longest}
-        ],
+        "fidelities": [{"error": "time_to_accuracy_s", "share": 1.0, "best": longest}],
     }
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{dataset}_{gpu}.parquet"
-        frame.to_parquet(path)
+        path = Path(folder) / "pairs.parquet"  # no name of a data set, from which classes are told
+        frame.drop(columns=["run_s", "has_reached"]).to_parquet(path)
         path.with_suffix(".yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
         table = read_table(path)
+    assert len(table.candidates) == len(frame), "a pair was left out"
     allowed = frame[frame.batch_size <= max(JOBS[dataset].batch_size, frame.batch_size.min())]
     usual = allowed.sort_values(["batch_size", "power_limit"]).iloc[-1]
     return Workload(
@@ -162,7 +179,8 @@ def workload(train: pd.DataFrame, power: pd.DataFrame, dataset: str, gpu: str) -
         table=table,
         joules=frame.energy_to_accuracy_j.to_numpy(),
         seconds=frame.time_to_accuracy_s.to_numpy(),
-        try_joules=frame.try_j.to_numpy(),
+        watts=(frame.energy_per_epoch_j / frame.time_per_epoch_s).to_numpy(),
+        runs=tuple(zip(frame.run_s, frame.has_reached, strict=True)),
         default=int(usual.name),
     )
 
@@ -170,51 +188,104 @@ def workload(train: pd.DataFrame, power: pd.DataFrame, dataset: str, gpu: str) -
 # --- one search ----------------------------------------------------------------------------------
 
 
+class Runs(NamedTuple):
+    """One run of each pair, ``(n,)`` each.
+
+    Attributes:
+        seconds: Until the target, as a search takes it to be; `RESTART` times those of a run that
+            did not reach it.
+        joules: The same.
+        paid_joules: Of the run itself.
+        has_reached: Whether it reached the target.
+    """
+
+    seconds: Floats
+    joules: Floats
+    paid_joules: Floats
+    has_reached: NDArray[np.bool_]
+
+
+def one_run_each(work: Workload, seed: int) -> Runs:
+    """Return which run of each pair a search sees."""
+    rng = np.random.default_rng([seed, 2])
+    drawn = [int(rng.integers(len(run_s))) for run_s, _ in work.runs]
+    paid_s = np.array([run_s[i] for i, (run_s, _) in zip(drawn, work.runs, strict=True)])
+    has_reached = np.array([one[i] for i, (_, one) in zip(drawn, work.runs, strict=True)])
+    seconds = np.where(has_reached, paid_s, RESTART * paid_s)
+    return Runs(seconds, seconds * work.watts, paid_s * work.watts, has_reached)
+
+
 class Found(NamedTuple):
     """What one search found and paid.
 
     Attributes:
-        saved: Share of the default's joules that the pair it found saves from then on.
+        saved_at_5: Share of the default's joules that the best pair it had seen after the joules of
+            5 trainings with the default saves; 0 before the first try has ended.
+        saved_at_10: The same after 10.
+        saved: The same at its end.
         faster: Share of the default's time that it saves.
         paid: Joules of all tries, in trainings with the default.
+        paid_j: Joules of all tries.
         tries: How many there were.
-        paid_to_best: What was paid until a pair near the best one was found; infinity: never.
+        paid_to_best: What was paid until a pair near the best one was found, in trainings with the
+            default; infinity: never.
         pays_back: After how many more trainings the search has paid for itself; infinity: never.
-        regret: Share of the hypervolume of time and log energy that all its tries miss.
     """
 
+    saved_at_5: float
+    saved_at_10: float
     saved: float
     faster: float
     paid: float
+    paid_j: float
     tries: int
     paid_to_best: float
     pays_back: float
-    regret: float
 
 
 def search(work: Workload, method: str, seed: int, budget: float) -> Found:
     """Return what a method finds for so many trainings with the default, in joules."""
+    usual, runs = work.joules[work.default], one_run_each(work, seed)
+    replay = Replay(_as_seen(work, runs), seed, budget * usual / runs.paid_joules.mean())
+    ALL_METHODS[method](replay)
+    return outcome(work, runs, [one.row for one in replay.bought])
+
+
+def _as_seen(work: Workload, runs: Runs) -> Table:
+    """Return a workload's table with one run of each pair in place of the mean of all."""
+    per_second = work.table.errors[-1] / work.seconds
+    return replace(
+        work.table,
+        energy=runs.joules,
+        seeds=((runs.seconds * per_second)[None],),
+        costs=(runs.paid_joules / runs.paid_joules.mean())[None],
+    )
+
+
+def outcome(work: Workload, runs: Runs, rows: list[int]) -> Found:
+    """Return what comes of trying pairs, by their row, in this order."""
     usual = work.joules[work.default]
-    in_units = usual / work.try_joules.mean()
-    replay = Replay(work.table, seed, budget * in_units)
-    METHODS[method](replay)
-    watts = work.joules / work.seconds
-    rows = [one.row for one in replay.bought]
-    seen = np.array([one.error * watts[one.row] for one in replay.bought])
-    found = rows[int(np.argmin(seen))]
-    paid = np.cumsum([one.cost / in_units for one in replay.bought])
+    paid = np.cumsum(runs.paid_joules[rows]) / usual
     near = np.flatnonzero(work.joules[rows] <= NEAR * work.joules[work.best])
-    saved = 1.0 - work.joules[found] / usual
-    extra = float(paid[-1]) - len(rows)
+    found = _best_seen(work, runs, rows)
+    saved = float(1.0 - work.joules[found] / usual)
+    extra = float(paid[-1] - runs.has_reached[rows].sum())
+    earlier = (_best_seen(work, runs, rows[: int((paid <= at).sum())]) for at in EARLIER)
     return Found(
-        saved=float(saved),
+        *(float(1.0 - work.joules[row] / usual) for row in earlier),
+        saved=saved,
         faster=float(1.0 - work.seconds[found] / work.seconds[work.default]),
         paid=float(paid[-1]),
+        paid_j=float(paid[-1] * usual),
         tries=len(rows),
         paid_to_best=float(paid[near[0]]) if len(near) else math.inf,
-        pays_back=0.0 if extra <= 0 else (extra / float(saved) if saved > 0 else math.inf),
-        regret=replay.regrets[-1][1],
+        pays_back=0.0 if extra <= 0 else (extra / saved if saved > 0 else math.inf),
     )
+
+
+def _best_seen(work: Workload, runs: Runs, rows: list[int]) -> int:
+    """Return the pair with the fewest joules seen; the default while nothing was tried."""
+    return min(rows, key=lambda row: runs.joules[row], default=work.default)
 
 
 def summary(method: str, found: list[Found]) -> dict[str, Any]:
@@ -234,8 +305,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the two traces")
     parser.add_argument("--gpus", nargs="+", default=["v100"])
     parser.add_argument("--workloads", nargs="+", choices=list(JOBS), default=list(JOBS))
-    usual = ["default", "random", "optuna-default", "optuna-nsga2"]
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=usual)
+    usual = ["default", "random", "optuna-default", "optuna-tpe-joules", "optuna-nsga2"]
+    parser.add_argument("--methods", nargs="+", choices=list(ALL_METHODS), default=usual)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budget", type=float, default=20.0, help="trainings with the default")
@@ -259,8 +330,12 @@ def _run(options: argparse.Namespace) -> None:
             work = workload(train, power, dataset, gpu)
             results.append(_compare(work, options))
             print(_lines(results[-1]), file=out, flush=True)
+    means = [_means(results, method) for method in expanded(options.methods)]
+    print(f"mean of {len(results)} workloads", _head(), *map(_line, means), sep="\n", file=out)
     if options.json:
-        print(json.dumps({"budget": options.budget, "workloads": results}, allow_nan=False))
+        about = {"environment": environment("cpu", (), 0), "budget": options.budget}
+        found = {**about, "seeds": options.seeds, "means": means, "workloads": results}
+        print(json.dumps(found, allow_nan=False))
 
 
 def _compare(work: Workload, options: argparse.Namespace) -> dict[str, Any]:
@@ -287,22 +362,45 @@ def _pair(work: Workload, row: int) -> dict[str, Any]:
     return {"batch_size": one["batch_size"], "power_limit_w": one["power_limit"]}
 
 
+def _means(results: list[dict[str, Any]], method: str) -> dict[str, Any]:
+    """Return a method's figures averaged over workloads; of what not all have, how many have it."""
+    rows = [row for one in results for row in one["methods"] if row["method"] == method]
+    found: dict[str, Any] = {"method": method, "workloads": len(rows)}
+    for name in Found._fields:
+        known = [row[name] for row in rows if row[name] is not None]
+        found[name] = round(statistics.mean(known), 4) if len(known) == len(rows) else None
+        if name in ("paid_to_best", "pays_back"):
+            found[f"n_{name}"] = len(known)
+    return found
+
+
 def _lines(result: dict[str, Any]) -> str:
     usual, best = result["default"], result["best"]
-    lines = [
-        f"{result['workload']}: {result['pairs']} pairs; default batch {usual['batch_size']} at "
-        f"{usual['power_limit_w']} W needs {usual['joules']:.3g} J; best is batch "
-        f"{best['batch_size']} at {best['power_limit_w']} W: {best['saved']:.1%} less",
-        f"  {'method':<16} {'saves':>7} {'faster':>7} {'tries':>6} {'paid':>6} {'to best':>8} "
-        f"{'pays back after':>16}",
-    ]
-    for row in result["methods"]:
-        cells = [
-            f"{row['saved']:>7.1%} {row['faster']:>7.1%} {row['tries']:>6.0f} {row['paid']:>6.1f}",
-            *(f"{'-' if v is None else f'{v:.1f}':>{w}}" for v, w in _open(row)),
+    return "\n".join(
+        [
+            f"{result['workload']}: {result['pairs']} pairs; default batch {usual['batch_size']} "
+            f"at {usual['power_limit_w']} W needs {usual['joules']:.3g} J; best is batch "
+            f"{best['batch_size']} at {best['power_limit_w']} W: {best['saved']:.1%} less",
+            _head(),
+            *map(_line, result["methods"]),
         ]
-        lines.append(f"  {row['method']:<16} {' '.join(cells)}")
-    return "\n".join(lines)
+    )
+
+
+def _head() -> str:
+    return (
+        f"  {'method':<18} {'saves at 5':>10} {'at 10':>7} {'in all':>7} {'faster':>7} "
+        f"{'tries':>6} {'paid':>6} {'to best':>8} {'pays back after':>16}"
+    )
+
+
+def _line(row: dict[str, Any]) -> str:
+    cells = [
+        f"{row['saved_at_5']:>10.1%} {row['saved_at_10']:>7.1%} {row['saved']:>7.1%}",
+        f"{row['faster']:>7.1%} {row['tries']:>6.0f} {row['paid']:>6.1f}",
+        *(f"{'-' if v is None else f'{v:.1f}':>{w}}" for v, w in _open(row)),
+    ]
+    return f"  {row['method']:<18} {' '.join(cells)}"
 
 
 def _open(row: dict[str, Any]) -> list[tuple[float | None, int]]:
