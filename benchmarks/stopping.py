@@ -31,17 +31,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from stopping_rules import PEERS, Array, ChanceRule, Rule, Seen, Study
+from stopping_rules import PEERS, Array, Rule, Seen, Study, chance
 
 from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.pareto.hypervolume import hypervolume
-from ecoautoml.strategies.calibration import Calibration, is_control
+from ecoautoml.records.progress import CONTINUE
+from ecoautoml.strategies.calibration import Calibration
+from ecoautoml.study.environment import environment
 
 TABLE = "accelnas_curves.parquet"
 TUNED_ON = ("metaqnn_cifar10", "deep_resnets_tinyimagenet", "lstm_ptb")
 """Benchmarks that settings of the rules were chosen on; the others were looked at in the end."""
 VOCABULARY = 10_000
 """Words of the Penn Treebank: guessing has their number as perplexity."""
+GUESS_NOISE = 0.15
+"""How far a search that improves is off in what it expects, in shares of all trainings."""
 WORST_QUANTILE = 0.9
 """Of the errors of a study: beyond it nothing counts for the hypervolume."""
 
@@ -61,11 +65,16 @@ class Plan:
         trials: Per study.
         at_once: Trials that run at the same time.
         control: Share of would-be-stopped trials that run on, where a rule has a control group.
+        reports: Per training, at most.
+        improving: The last trial is about the best of 1 + this many drawn by chance; 0: the order
+            is that of chance.
     """
 
     trials: int
     at_once: int
     control: float
+    reports: int
+    improving: float
 
 
 class Outcome(NamedTuple):
@@ -99,15 +108,30 @@ def read_curves(path: Path, reports: int) -> dict[str, Curves]:
     return found
 
 
-def studies(curves: Curves, trials: int, seed: int) -> Iterable[Study]:
+def studies(curves: Curves, plan: Plan, seed: int) -> Iterable[Study]:
     """Yield one study per set of objectives, with the same trainings."""
-    drawn = np.random.default_rng(seed).permutation(len(curves.errors))[:trials]
+    drawn = _drawn(curves.errors[:, -1], plan, np.random.default_rng(seed))
     if curves.params is not None:
         yield Study(errors=curves.errors[drawn], costs=curves.params[drawn])
     yield Study(errors=curves.errors[drawn], costs=None)
 
 
-def replay(study: Study, rule: Rule, seed: int, at_once: int, control: float) -> Outcome:
+def _drawn(finals: Array, plan: Plan, chance: np.random.Generator) -> list[int]:
+    """Return trainings in the order in which a search begins them."""
+    left = chance.permutation(len(finals)).tolist()
+    places = finals.argsort().argsort() / len(finals)  # 0 is the best
+    drawn = []
+    for number in range(min(plan.trials, len(finals))):
+        among = left[: 1 + round(plan.improving * number / plan.trials)]
+        guesses = [places[one] + chance.normal(0, GUESS_NOISE) for one in among]
+        drawn.append(among[int(np.argmin(guesses))])
+        left = [one for one in left if one not in among] or [
+            one for one in left if one != drawn[-1]
+        ]
+    return drawn
+
+
+def replay(study: Study, rule: Rule, seed: int, at_once: int) -> Outcome:
     """Return what comes of a study under a rule."""
     seen = Seen(study=study, seed=seed)
     waiting, running = list(range(len(study.errors)))[::-1], []
@@ -116,23 +140,25 @@ def replay(study: Study, rule: Rule, seed: int, at_once: int, control: float) ->
             running.append(waiting.pop())
             seen.reached[running[-1]] = 0
         for trial in tuple(running):
-            if not _goes_on(trial, seen, rule, control):
+            if not _goes_on(trial, seen, rule):
                 running.remove(trial)
     return _outcome(study, seen)
 
 
-def _goes_on(trial: int, seen: Seen, rule: Rule, control: float) -> bool:
+def _goes_on(trial: int, seen: Seen, rule: Rule) -> bool:
     """Train one more epoch; return whether another one follows."""
     seen.reached[trial] += 1
     if seen.reached[trial] == seen.study.epochs:
         seen.finished.append(trial)
         return False
-    if trial in seen.watched or not rule(trial, seen):
+    if trial in seen.watched:
         return True
-    runs_on = is_control(seed=seen.seed, trial=trial, share=control)
-    kept = seen.watched if runs_on else seen.stopped
+    decision = rule(trial, seen)
+    if decision == CONTINUE:
+        return True
+    kept = seen.watched if decision.is_withheld else seen.stopped
     kept[trial] = (seen.reached[trial], seen.bound(trial))
-    return runs_on
+    return decision.is_withheld
 
 
 def _outcome(study: Study, seen: Seen) -> Outcome:
@@ -195,32 +221,25 @@ def _share(part: int, whole: int) -> float | None:
 
 
 class Case(NamedTuple):
-    """One rule to be replayed: how it is made, and whether it has a control group."""
+    """One rule to be replayed, and how it is made."""
 
     name: str
     make: Callable[[], Rule]
-    has_control: bool
 
 
-def cases(alphas: Sequence[float], control: float) -> list[Case]:
+def cases(alphas: Sequence[float], without_control: Sequence[float], control: float) -> list[Case]:
     """Return all rules that are compared."""
-    ours = [
-        Case(
-            f"chance {alpha:.3g}{' control' * has_control}", partial(ChanceRule, alpha), has_control
-        )
-        for alpha in alphas
-        for has_control in ((False, True) if control else (False,))
+    ours = [Case(f"auto {alpha:.3g}", partial(chance, alpha, control)) for alpha in alphas]
+    ours += [
+        Case(f"auto {alpha:.3g}, no control", partial(chance, alpha, 0.0))
+        for alpha in without_control
     ]
-    return ours + [Case(name, make, False) for name, make in PEERS.items()]
+    return ours + [Case(name, make) for name, make in PEERS.items()]
 
 
 def replay_seed(curves: Curves, case: Case, plan: Plan, seed: int) -> list[Outcome]:
     """Return the outcome of each set of objectives."""
-    control = plan.control if case.has_control else 0.0
-    return [
-        replay(study, case.make(), seed, plan.at_once, control)
-        for study in studies(curves, plan.trials, seed)
-    ]
+    return [replay(study, case.make(), seed, plan.at_once) for study in studies(curves, plan, seed)]
 
 
 def means(rows: Sequence[Mapping[str, Any]], rule: str) -> dict[str, Any]:
@@ -261,24 +280,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help=f"folder that holds {TABLE}")
     parser.add_argument("--alphas", type=float, nargs="+", default=[0.01, 0.05, 0.1])
+    parser.add_argument(
+        "--without-control", type=float, nargs="*", default=[0.05], help="alphas, once more without"
+    )
     parser.add_argument("--benchmarks", nargs="+", help="some of the table's; all by default")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=80, help="per study")
     parser.add_argument("--at-once", type=int, default=1, help="trials that run at the same time")
-    parser.add_argument("--control", type=float, default=0.1, help="share that runs on; 0: none")
+    parser.add_argument("--control", type=float, default=0.1, help="share that runs on")
+    parser.add_argument(
+        "--improving", type=float, default=0.0, help="later trials are the best of 1 + this many"
+    )
     parser.add_argument("--reports", type=int, default=100, help="per training, at most")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args()
     out = sys.stderr if options.json else sys.stdout
     table = read_curves(options.data / TABLE, options.reports)
-    plan = Plan(trials=options.trials, at_once=options.at_once, control=options.control)
+    plan = Plan(
+        trials=options.trials,
+        at_once=options.at_once,
+        control=options.control,
+        reports=options.reports,
+        improving=options.improving,
+    )
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     rows = []
     with ProcessPoolExecutor(max_workers=options.jobs) as pool:
         for name in options.benchmarks or table:
-            for case in cases(options.alphas, options.control):
+            for case in cases(options.alphas, options.without_control, options.control):
                 work = partial(replay_seed, table[name], case, plan)
                 by_objectives = zip(*pool.map(work, seeds), strict=True)
                 for n_objectives, outcomes in zip(
@@ -295,7 +326,8 @@ def main() -> None:
         for row in each:
             print(f"{line(row)}   worst {100 * (row['worst_wrong'] or 0):.2f}", file=out)
     if options.json:
-        print(json.dumps({**vars(plan), "seeds": list(seeds), "rows": rows, "means": averages}))
+        about = {"environment": environment("cpu", (), 0), **vars(plan)}
+        print(json.dumps({**about, "seeds": list(seeds), "rows": rows, "means": averages}))
 
 
 def _objectives(curves: Curves) -> tuple[int, ...]:

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from ecoautoml.config import models as config
 from ecoautoml.records.candidate import Candidate
-from ecoautoml.records.progress import Action, Progress
+from ecoautoml.records.progress import CONTINUE, Action, Decision, Progress
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.strategies.base import History, Running
+from ecoautoml.strategies.base import History, Pruner, Running
 from ecoautoml.strategies.calibration import Calibration
-from ecoautoml.strategies.curve_model import CurveModel, LearningCurve, chance_to_join
 from ecoautoml.strategies.pruners import make_pruner
 from ecoautoml.strategies.ranking import ranked
 
@@ -104,69 +103,36 @@ class Seen:
         return Calibration(alpha=alpha, controls=len(ended), wrong=int(wrong))
 
 
-Rule = Callable[[int, Seen], bool]
-"""Whether a trial that has just reported is to be stopped."""
-
-
-class ChanceRule:
-    """Stops by the chance to join the front, with a threshold that follows from an error rate."""
-
-    def __init__(self, alpha: float) -> None:
-        self._alpha = alpha
-        self._model, self._known = CurveModel([]), (0, 0)
-
-    def __call__(self, trial: int, seen: Seen) -> bool:
-        """Return whether the trial is to be stopped."""
-        rivals = seen.rivals(trial)
-        if not rivals:
-            return False
-        study, epoch = seen.study, seen.reached[trial]
-        model = self._learned(seen)
-        forecast = model.final_error(study.errors[trial, :epoch], study.epochs)
-        if forecast is None:
-            return False
-        chance = chance_to_join([forecast], [[float(study.finals[one])] for one in rivals])
-        threshold = seen.calibration(self._alpha).threshold_at(epoch / study.epochs)
-        return chance is not None and chance < threshold
-
-    def _learned(self, seen: Seen) -> CurveModel:
-        known = (len(seen.finished), len(seen.stopped))
-        if known != self._known:
-            self._model, self._known = CurveModel(_curves(seen)), known
-        return self._model
-
-
-def _curves(seen: Seen) -> list[LearningCurve]:
-    study = seen.study
-    ends = dict.fromkeys(seen.finished, study.epochs)
-    ends |= {one: epoch for one, (epoch, _) in seen.stopped.items()}
-    return [
-        LearningCurve(
-            errors=tuple(study.errors[one, :epoch].tolist()),
-            epochs=study.epochs,
-            final=float(study.finals[one]) if epoch == study.epochs else None,
-        )
-        for one, epoch in ends.items()
-    ]
+Rule = Callable[[int, Seen], Decision]
+"""What a trial that has just reported is told; once a stop is withheld, it is not asked again."""
+STOP = Decision(action=Action.PRUNE)
 
 
 class PrunerRule:
-    """A pruner of the package, with the defaults of the configuration."""
+    """A pruner of the package, told what the loop of a search tells it.
 
-    def __init__(self, settings: config.PrunerConfig) -> None:
-        self._settings = settings
+    Args:
+        settings: As in a configuration.
+        is_blind: Whether it is told of no costs.
+    """
+
+    def __init__(self, settings: config.PrunerConfig, is_blind: bool = False) -> None:
+        self._settings, self._is_blind = settings, is_blind
+        self._pruner: Pruner | None = None
         self._results: dict[int, TrialResult] = {}
         self._reports: dict[int, tuple[Progress, ...]] = {}
 
-    def __call__(self, trial: int, seen: Seen) -> bool:
-        """Return whether the trial is to be stopped."""
+    def __call__(self, trial: int, seen: Seen) -> Decision:
+        """Return what the trial is told."""
         study, epoch = seen.study, seen.reached[trial]
+        if self._pruner is None:
+            objectives = [SCORE] if self._is_blind else study.objectives
+            self._pruner = make_pruner(self._settings, objectives, seen.seed)
         if trial not in self._reports:
             self._reports[trial] = study.reports(trial, study.epochs)
         for one in [*seen.finished, *seen.stopped]:
             if one not in self._results:
                 self._results[one] = self._result(one, seen)
-        pruner = make_pruner(self._settings, study.objectives, seen.seed)
         running = Running(
             number=trial,
             candidate=NOBODY,
@@ -174,7 +140,7 @@ class PrunerRule:
             curve=self._reports[trial][: epoch + 1],
         )
         history = History(finished=tuple(self._results.values()), running=(running,))
-        return pruner.decide(running, history).action is Action.PRUNE
+        return self._pruner.decide(running, history)
 
     def _result(self, trial: int, seen: Seen) -> TrialResult:
         curve = self._reports[trial][: seen.reached[trial] + 1]
@@ -186,10 +152,11 @@ class PrunerRule:
             metrics=curve[-1].metrics,
             curve=curve,
             epochs=curve[-1].epoch,
+            would_have_stopped=seen.watched[trial][0] if trial in seen.watched else None,
         )
 
 
-def asha(trial: int, seen: Seen) -> bool:
+def asha(trial: int, seen: Seen) -> Decision:
     """Stop who is not among the best third of a rung: asynchronous successive halving.
 
     Rungs are at 1, 1/3, 1/9 ... of the epochs. With a cost among the objectives the order is that
@@ -198,15 +165,15 @@ def asha(trial: int, seen: Seen) -> bool:
     """
     study, epoch = seen.study, seen.reached[trial]
     if epoch not in _rungs(study.epochs):
-        return False
+        return CONTINUE
     there = [one for one, reached in seen.reached.items() if reached >= epoch]
     if len(there) < REDUCTION:
-        return False
+        return CONTINUE
     losses = study.losses[there].copy()
     losses[:, 0] = study.errors[there, epoch - 1]
     chance = np.random.default_rng([seen.seed, len(there)]).random(len(there))
     best = ranked(losses, "non-dominated", chance)[: len(there) // REDUCTION]
-    return there.index(trial) not in best
+    return CONTINUE if there.index(trial) in best else STOP
 
 
 def _rungs(epochs: int) -> set[int]:
@@ -221,9 +188,18 @@ def _asha() -> Rule:
     return asha
 
 
+def chance(alpha: float, control: float) -> Rule:
+    """Return the default pruner for an error rate and a share of controls."""
+    return PrunerRule(config.AutoPruner(alpha=alpha, control_share=control))
+
+
+_MEDIAN = config.MedianPruner(kind="median")
+_PATIENCE = config.PatiencePruner(kind="patience")
 PEERS: dict[str, Callable[[], Rule]] = {
     "dominance": partial(PrunerRule, config.DominancePruner(kind="dominance")),
-    "median": partial(PrunerRule, config.MedianPruner(kind="median")),
-    "patience": partial(PrunerRule, config.PatiencePruner(kind="patience")),
+    "median": partial(PrunerRule, _MEDIAN),
+    "median, blind to cost": partial(PrunerRule, _MEDIAN, is_blind=True),
+    "patience": partial(PrunerRule, _PATIENCE),
     "asha": _asha,
 }
+"""Rules without an error rate. A median that is blind to cost is the rule as published."""

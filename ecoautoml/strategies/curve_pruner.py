@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.records.columns import METRICS
 from ecoautoml.records.progress import CONTINUE, Action, Decision, Progress
 from ecoautoml.records.trial_result import TrialResult, TrialState
@@ -26,6 +25,10 @@ from ecoautoml.strategies.curve_model import (
     chance_to_join,
 )
 from ecoautoml.strategies.rivals import Aims, may_stop
+
+LEAST_WHOLE = 6
+"""Finished models before anything is stopped: with fewer it may stop all that could show that it is
+wrong."""
 
 _Key = tuple[tuple[int, int], ...]
 
@@ -51,14 +54,12 @@ class CurvePruner(Pruner):
         """Return PRUNE, or CONTINUE; withheld where the trial belongs to the control group."""
         if not trial.curve or not may_stop(trial.curve[-1], 0.0):
             return CONTINUE
-        now = trial.curve[-1]
-        rivals = [
-            one
-            for one in self._aims.rivals(now.metrics, history.finished)
-            if _is_whole(one) and all(name in one.metrics for name in self._aims.scores)
-        ]
+        now, whole = trial.curve[-1], self._whole(history)
+        rivals = self._aims.rivals(now.metrics, whole)
+        if not rivals or len(whole) < LEAST_WHOLE:
+            return CONTINUE
         forecasts = self._forecasts(trial, history)
-        if forecasts is None or not rivals:
+        if forecasts is None:
             return CONTINUE
         errors = [[_error(one.metrics[name]) for name in self._aims.scores] for one in rivals]
         chance = chance_to_join(forecasts, errors)
@@ -81,6 +82,15 @@ class CurvePruner(Pruner):
                 "forecast_score_high": 1.0 - forecasts[0].quantile(0.05),
             },
         )
+
+    def _whole(self, history: History) -> list[TrialResult]:
+        """Return the models that a trial may be compared with."""
+        scores = self._aims.scores
+        return [
+            one
+            for one in history.finished
+            if _is_whole(one) and all(name in one.metrics for name in scores)
+        ]
 
     def _forecasts(self, trial: Running, history: History) -> list[FinalError] | None:
         """Return what each score's error will be; None where that cannot be told."""
@@ -114,7 +124,8 @@ def calibrate(
 ) -> Calibration:
     """Return what the control group says: trials that would have been stopped, and ran on.
 
-    A stop would have been wrong when the trial is on the front of all trials that have finished.
+    A stop would have been wrong when nothing begun before is as good in all objectives. So what is
+    wrong stays wrong, even if later trials push it off the front.
 
     Args:
         finished: Trials that have ended.
@@ -126,18 +137,16 @@ def calibrate(
         for one in finished
         if _is_whole(one) and all(name in one.metrics for name in objectives)
     ]
-    if not whole:
-        return Calibration(alpha=alpha)
+    numbers = np.array([one.number for one in whole])
     losses = np.array(
         [[METRICS[name].loss(one.metrics[name]) for name in objectives] for one in whole]
     )
-    on_front = non_dominated_mask(losses)
-    watched = [
-        bool(is_on)
-        for one, is_on in zip(whole, on_front, strict=True)
+    wrong = [
+        not (losses[numbers < one.number] <= own).all(axis=1).any()
+        for one, own in zip(whole, losses, strict=True)
         if one.would_have_stopped is not None
     ]
-    return Calibration(alpha=alpha, controls=len(watched), wrong=sum(watched))
+    return Calibration(alpha=alpha, controls=len(wrong), wrong=sum(wrong))
 
 
 def _is_whole(one: TrialResult) -> bool:
