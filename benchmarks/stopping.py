@@ -1,12 +1,16 @@
 """Rules that stop trials early, on real learning curves: what each saves, and what it loses.
 
-    python benchmarks/stopping.py --data DIR [--alphas 0.01 0.05 0.1] [--seeds 10] [--json]
+    python benchmarks/stopping.py --data DIR [--alphas 0.01 0.05 0.1] [--seeds 10]
+        [--improving 4] [--reports 30] [--json]
 
 Reads ``accelnas_curves.parquet`` in DIR (columns ``benchmark``, ``curve``: a score or a perplexity
 after each epoch, ``num_params``: null where it is not known). From each benchmark and for each seed
 some trainings are drawn by chance and begun one after the other; a rule decides after every epoch,
-from what has been seen so far. Where parameters are known, studies with two objectives (error and
-parameters) are replayed beside those with one.
+from what has been seen so far. With ``--improving N`` later trainings are better, as in a search
+that learns: each is what looks best, with a guess that is somewhat off, of ever more drawn by
+chance. Where parameters are known, studies with two objectives (error and parameters) are replayed
+beside those with one. Rules of the package are its own objects, and see what the loop of a search
+lets them see.
 
 Per rule, over all seeds: *saved*, the share of all epochs that was not trained; *wrong*, the share
 of the stopped that would have beaten the best finished model no larger, as of the stop; *at end*,
@@ -35,7 +39,7 @@ from stopping_rules import PEERS, Array, Rule, Seen, Study, chance
 
 from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.pareto.hypervolume import hypervolume
-from ecoautoml.records.progress import CONTINUE
+from ecoautoml.records.progress import Action
 from ecoautoml.strategies.calibration import Calibration
 from ecoautoml.study.environment import environment
 
@@ -154,7 +158,7 @@ def _goes_on(trial: int, seen: Seen, rule: Rule) -> bool:
     if trial in seen.watched:
         return True
     decision = rule(trial, seen)
-    if decision == CONTINUE:
+    if decision.action is Action.CONTINUE and not decision.is_withheld:
         return True
     kept = seen.watched if decision.is_withheld else seen.stopped
     kept[trial] = (seen.reached[trial], seen.bound(trial))

@@ -124,26 +124,32 @@ class PrunerRule:
 
     def __call__(self, trial: int, seen: Seen) -> Decision:
         """Return what the trial is told."""
-        study, epoch = seen.study, seen.reached[trial]
         if self._pruner is None:
-            objectives = [SCORE] if self._is_blind else study.objectives
+            objectives = [SCORE] if self._is_blind else seen.study.objectives
             self._pruner = make_pruner(self._settings, objectives, seen.seed)
-        if trial not in self._reports:
-            self._reports[trial] = study.reports(trial, study.epochs)
         for one in [*seen.finished, *seen.stopped]:
             if one not in self._results:
                 self._results[one] = self._result(one, seen)
-        running = Running(
+        running = [self._running(one, seen) for one in seen.reached if one not in self._results]
+        history = History(finished=tuple(self._results.values()), running=running)
+        return self._pruner.decide(next(one for one in running if one.number == trial), history)
+
+    def _running(self, trial: int, seen: Seen) -> Running:
+        return Running(
             number=trial,
             candidate=NOBODY,
-            epochs=study.epochs,
-            curve=self._reports[trial][: epoch + 1],
+            epochs=seen.study.epochs,
+            curve=self._curve(trial, seen),
+            would_have_stopped=seen.watched[trial][0] if trial in seen.watched else None,
         )
-        history = History(finished=tuple(self._results.values()), running=(running,))
-        return self._pruner.decide(running, history)
+
+    def _curve(self, trial: int, seen: Seen) -> tuple[Progress, ...]:
+        if trial not in self._reports:
+            self._reports[trial] = seen.study.reports(trial, seen.study.epochs)
+        return self._reports[trial][: seen.reached[trial] + 1]
 
     def _result(self, trial: int, seen: Seen) -> TrialResult:
-        curve = self._reports[trial][: seen.reached[trial] + 1]
+        curve = self._curve(trial, seen)
         state = TrialState.PRUNED if trial in seen.stopped else TrialState.COMPLETE
         return TrialResult(
             number=trial,

@@ -213,8 +213,8 @@ class AutoPruner(Section):
     alpha: Fraction = 0.05
     """Share of the stopped trials that may be wrong: would have joined the front."""
     control_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of the trials that would be stopped that run on to their end, chosen by chance; with 0
-    the error rate is stated and never measured."""
+    """Share of the trials that would be stopped that run on to their end, chosen by chance; of the
+    first few, more. With 0 the error rate is stated and never measured."""
     shadow: bool = False
     """Only note what would have been stopped; run every trial to its end."""
 

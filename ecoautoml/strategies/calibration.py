@@ -18,9 +18,9 @@ that improves, those were worse. So in the first fifth the risk is taken by and 
 ``2 * alpha * (1 - s) * min(1, 5 s)``.
 
 **Control group.** A share of the trials that would be stopped, chosen by chance, runs on to its
-end. Of these it is known whether the stop would have been wrong. It is wrong when the final error
-is below the bound in force at the stop; fewer are still on the front at the end of the search, so
-this is the stricter count. Each wrong one beyond the ``alpha * controls`` that are allowed halves
+end. Of these it is known whether the stop would have been wrong. It is wrong when no model begun
+before is as good for no more cost; fewer are still on the front at the end of the search, so this
+is the stricter count. Each wrong one beyond the ``alpha * controls`` that are allowed halves
 the threshold. That is adaptive conformal inference (Gibbs and Candès 2021, arXiv 2106.00170) with
 the logarithm of the threshold in place of the level: whatever is wrong with p, the share measured
 comes down to alpha in the long run. The threshold is never above where it starts: with the few

@@ -39,6 +39,8 @@ SMALLEST_ERROR = 1e-4
 """Errors are compared by ratio; below this they are rounding of the validation set."""
 LEAST_FINISHED = 4
 """Finished curves below which nothing is forecast."""
+NOVELTY = 0.1
+"""How likely a curve is of a kind that was not seen yet, in curves; see `doubted`."""
 NEIGHBOURS = 30
 """Curves, by weight, within the distance at which a curve counts half."""
 PRIOR_FREEDOM = 1.0
@@ -95,10 +97,8 @@ class FinalError:
         )
 
 
-def chance_to_join(
-    forecasts: Sequence[FinalError], rivals: Sequence[Sequence[float]]
-) -> float | None:
-    """Return the chance that no rival is at least as good in every error; None without rivals.
+def chance_to_join(forecasts: Sequence[FinalError], rivals: Sequence[Sequence[float]]) -> float:
+    """Return the chance that no rival is at least as good in every error; 1 without rivals.
 
     With one error this is the chance to be below the lowest of the rivals. With several it is an
     upper limit, whatever the errors have to do with each other: a trial joins the front only if it
@@ -112,8 +112,21 @@ def chance_to_join(
         sum(one.chance_below(error) for one, error in zip(forecasts, errors, strict=True))
         for errors in rivals
     )
-    lowest = min(escapes, default=None)
-    return None if lowest is None else min(1.0, lowest)
+    return min(1.0, min(escapes, default=1.0))
+
+
+def doubted(chance: float, n_finished: int) -> float:
+    """Return a chance that allows for curves of a kind that was not seen yet.
+
+    A model of few curves knows nothing of those that are like none of them. After n of them, the
+    next is of a new kind with a chance of `NOVELTY` / (n + `NOVELTY`) (Blackwell and MacQueen 1973,
+    doi 10.1214/aos/1176342372), and then may well be good.
+
+    Args:
+        chance: As the model has it.
+        n_finished: Curves it has seen to their end.
+    """
+    return (n_finished * chance + NOVELTY) / (n_finished + NOVELTY)
 
 
 class CurveModel:

@@ -4,7 +4,8 @@ A trial's costs are known before training, so what it must beat is known too: th
 that cost no more. How its errors will end is forecast from its own curve and those of the study
 (`curve_model`). When the chance to beat every rival in some score falls below a threshold that
 follows from the stated error rate (`calibration`), the trial is stopped, but for a random share of
-those that would be: they run on, and show how many stops are wrong.
+those that would be: they run on, and show how many stops are wrong. Of the first few more run on,
+as long as the study knows nothing but what was never to be stopped.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from ecoautoml.strategies.curve_model import (
     FinalError,
     LearningCurve,
     chance_to_join,
+    doubted,
 )
 from ecoautoml.strategies.rivals import Aims, may_stop
 
 LEAST_WHOLE = 6
 """Finished models before anything is stopped: with fewer it may stop all that could show that it is
 wrong."""
-
 _Key = tuple[tuple[int, int], ...]
 
 
@@ -39,7 +40,8 @@ class CurvePruner(Pruner):
     Args:
         objectives: Objectives of the search, by column name.
         alpha: Share of the stopped trials that may be wrong, within (0, 1).
-        control_share: Share of the trials that would be stopped that run on, within [0, 1].
+        control_share: Share of the trials that would be stopped that run on, within [0, 1]; of the
+            first few, more: 1 / n of the n-th.
         seed: Seed of the search.
     """
 
@@ -58,17 +60,19 @@ class CurvePruner(Pruner):
         rivals = self._aims.rivals(now.metrics, whole)
         if not rivals or len(whole) < LEAST_WHOLE:
             return CONTINUE
+        calibration = calibrate(history.finished, self._objectives, self._alpha)
+        threshold = calibration.threshold_at(now.epoch / now.epochs)
+        if doubted(0.0, len(whole)) >= threshold:
+            return CONTINUE
         forecasts = self._forecasts(trial, history)
         if forecasts is None:
             return CONTINUE
         errors = [[_error(one.metrics[name]) for name in self._aims.scores] for one in rivals]
-        chance = chance_to_join(forecasts, errors)
-        calibration = calibrate(history.finished, self._objectives, self._alpha)
-        threshold = calibration.threshold_at(now.epoch / now.epochs)
-        if chance is None or chance >= threshold:
+        chance = doubted(chance_to_join(forecasts, errors), len(whole))
+        if chance >= threshold:
             return CONTINUE
         best = max(one.metrics[self._aims.scores[0]] for one in rivals)
-        is_watched = is_control(seed=self._seed, trial=trial.number, share=self._control_share)
+        is_watched = is_control(seed=self._seed, trial=trial.number, share=self._share_now(history))
         return Decision(
             action=Action.CONTINUE if is_watched else Action.PRUNE,
             reason=_reason(now, chance, best, self._aims.scores[0]),
@@ -82,6 +86,19 @@ class CurvePruner(Pruner):
                 "forecast_score_high": 1.0 - forecasts[0].quantile(0.05),
             },
         )
+
+    def _share_now(self, history: History) -> float:
+        """Return the share of controls: of the first that would be stopped, more than later.
+
+        Few models have finished by then, and those that are never stopped may all be alike.
+        """
+        n_before = sum(
+            one.state is TrialState.PRUNED or one.would_have_stopped is not None
+            for one in history.finished
+        )
+        n_before += sum(one.would_have_stopped is not None for one in history.running)
+        first = 1 / (1 + n_before) if self._control_share else 0.0
+        return max(self._control_share, first)
 
     def _whole(self, history: History) -> list[TrialResult]:
         """Return the models that a trial may be compared with."""
@@ -137,6 +154,8 @@ def calibrate(
         for one in finished
         if _is_whole(one) and all(name in one.metrics for name in objectives)
     ]
+    if all(one.would_have_stopped is None for one in whole):
+        return Calibration(alpha=alpha)
     numbers = np.array([one.number for one in whole])
     losses = np.array(
         [[METRICS[name].loss(one.metrics[name]) for name in objectives] for one in whole]

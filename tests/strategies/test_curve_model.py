@@ -10,6 +10,7 @@ from ecoautoml.strategies.curve_model import (
     FinalError,
     LearningCurve,
     chance_to_join,
+    doubted,
 )
 
 EPOCHS = 20
@@ -235,7 +236,7 @@ def test_a_question_without_anything_seen_or_to_come_is_refused(n_errors):
 def test_with_one_error_the_chance_to_join_is_that_of_beating_the_best_rival():
     one = FinalError(mean=math.log(0.2), scale=0.1, degrees_of_freedom=8.0)
     assert chance_to_join([one], [[0.3], [0.18], [0.25]]) == one.chance_below(0.18)
-    assert chance_to_join([one], []) is None
+    assert chance_to_join([one], []) == 1.0
 
 
 def test_with_several_errors_the_chance_to_join_is_an_upper_limit_of_the_true_one():
@@ -253,3 +254,12 @@ def test_with_several_errors_the_chance_to_join_is_an_upper_limit_of_the_true_on
         assert joins <= stated
     # one rival that is worse in nothing decides
     assert chance_to_join([first, second], [*rivals, [0.01, 0.01]]) < 1e-4
+
+
+def test_a_chance_is_doubted_the_less_the_more_curves_were_seen_and_is_never_lowered():
+    doubts = [doubted(0.001, n) for n in (4, 6, 12, 50, 1000)]
+    assert doubts == sorted(doubts, reverse=True)
+    assert doubts[0] > 0.02
+    assert doubts[-1] == pytest.approx(0.001, abs=0.001)
+    assert doubted(1.0, 6) == 1.0
+    assert all(doubted(chance, 6) >= chance for chance in (0.0, 0.3, 0.9, 1.0))

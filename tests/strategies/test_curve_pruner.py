@@ -101,7 +101,8 @@ def test_nothing_is_stopped_while_too_few_have_finished():
 
 
 def test_a_share_of_those_that_would_be_stopped_runs_on():
-    one, others = pruner(control_share=0.25), study()
+    pruned = [finished(30 + i, 0.5, state=TrialState.PRUNED, until=2) for i in range(9)]
+    one, others = pruner(control_share=0.25), History(finished=[*study().finished, *pruned])
     decisions = [one.decide(running(0.6, 4, number=number), others) for number in range(100, 300)]
     withheld = [decision.is_withheld for decision in decisions]
     assert all(
@@ -110,6 +111,40 @@ def test_a_share_of_those_that_would_be_stopped_runs_on():
     assert 25 < sum(withheld) < 80
     again = [pruner(control_share=0.25).decide(running(0.6, 4, number=n), others) for n in (100, 7)]
     assert again[0] == decisions[0]
+
+
+def test_of_the_first_that_would_be_stopped_more_run_on():
+    def watched(*before, share=0.1):
+        history = History(finished=[*study().finished, *before])
+        one = pruner(control_share=share)
+        numbers = range(100, 300)
+        return sum(one.decide(running(0.6, 4, number=n), history).is_withheld for n in numbers)
+
+    pruned = [finished(30 + i, 0.5, state=TrialState.PRUNED, until=2) for i in range(20)]
+    control = finished(50, 0.5, would_have_stopped=3)
+    assert watched() == 200  # nothing is known yet of how often a stop is wrong
+    assert 60 < watched(control) < 140
+    assert 60 < watched(pruned[0]) < 140
+    assert 5 < watched(*pruned) < 40
+    assert watched(share=0.0) == 0
+
+
+def test_a_running_control_counts_among_those_that_would_have_been_stopped():
+    other = replace(running(0.6, 6, number=98), would_have_stopped=3)
+    trial, known = running(0.6, 4), study().finished
+    figures = [
+        pruner(control_share=0.1, seed=seed).decide(trial, History(finished=known, running=[other]))
+        for seed in range(60)
+    ]
+    assert 15 < sum(one.is_withheld for one in figures) < 45
+
+
+def test_few_finished_models_cannot_tell_of_a_small_risk():
+    def first(n_models, alpha):
+        return pruner(alpha=alpha).decide(running(0.3, 5), study(n_models)).action
+
+    assert first(7, 0.05) is Action.PRUNE
+    assert first(7, 0.002) is Action.CONTINUE
 
 
 def test_the_control_group_is_counted_against_the_front():
@@ -141,8 +176,9 @@ def test_wrong_stops_make_it_careful():
     calibration = calibrate([*study().finished, *lucky], (SCORE, COST), 0.05)
     assert (calibration.controls, calibration.wrong) == (8, 8)
     warned = History(finished=[*study().finished, *lucky])
-    figures = [pruner().decide(running(0.5, 4), one).figures for one in (study(), warned)]
-    assert figures[1]["threshold"] < 0.01 * figures[0]["threshold"]
+    assert calibration.threshold < 0.01 * Calibration(alpha=0.05).threshold
+    assert pruner().decide(running(0.5, 4), study()).action is Action.PRUNE
+    assert pruner().decide(running(0.5, 4), warned).action is Action.CONTINUE
 
 
 def test_trials_that_wait_are_learnt_from_as_those_that_were_stopped():
