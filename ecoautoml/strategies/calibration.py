@@ -7,15 +7,15 @@ have joined the front had they gone on.
 that costs no more. If p is right, the share of wrong ones among those stopped is the average of
 their p at the stop, however often one looks: p at that moment is the chance given everything
 seen. (Looks do multiply the chance that *one given good trial* is stopped at some time; and they
-pick the moments at which an imperfect p is too low. The control group is there for that.) So it is
-this average that must not exceed alpha. A threshold of alpha would do for sure, and give much away:
-p falls by leaps, and most trials are far below the threshold once they are below it, at a fifth to
-two fifths of it on average (`benchmarks/stopping.py`). So the threshold starts from twice alpha.
+pick the moments at which an imperfect p is too low. The control group is there for that.) So alpha
+itself is a valid threshold. It gives something away, as p falls by leaps and most trials are well
+below a threshold once they are below it; but p is forecast from few curves, and twice alpha was too
+much where a search improved and curves began alike (`docs/search.md`).
 
 Two things lower it. At share s of the training only 1 - s of it can be saved, so the risk taken is
 in proportion. And early on, p says more of the trials before than of this one's curve; in a search
 that improves, those were worse. So in the first fifth the risk is taken by and by. In all:
-``2 * alpha * (1 - s) * min(1, 5 s)``.
+``alpha * (1 - s) * min(1, 5 s)``.
 
 **Control group.** A share of the trials that would be stopped, chosen by chance, runs on to its
 end. Of these it is known whether the stop would have been wrong. It is wrong when no model begun
@@ -34,8 +34,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
-SLACK = 2.0
-"""Threshold in alphas: what is below it is on average well below."""
 EARLY = 0.2
 """Share of a training before which its curve says too little for the whole risk."""
 
@@ -69,7 +67,7 @@ class Calibration:
     def threshold(self) -> float:
         """Return the chance to join the front above which no trial is stopped, at no time."""
         beyond = max(0.0, self.wrong - self.alpha * self.controls)
-        return min(1.0, SLACK * self.alpha) * 2.0**-beyond
+        return float(self.alpha * 2.0**-beyond)
 
     def threshold_at(self, share: float) -> float:
         """Return the chance below which one is stopped at a share of its training, in [0, 1]."""

@@ -39,7 +39,7 @@ SMALLEST_ERROR = 1e-4
 """Errors are compared by ratio; below this they are rounding of the validation set."""
 LEAST_FINISHED = 4
 """Finished curves below which nothing is forecast."""
-NOVELTY = 0.1
+NOVELTY = 0.05
 """How likely a curve is of a kind that was not seen yet, in curves; see `doubted`."""
 NEIGHBOURS = 30
 """Curves, by weight, within the distance at which a curve counts half."""

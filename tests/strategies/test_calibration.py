@@ -7,22 +7,18 @@ from ecoautoml.strategies.calibration import Calibration, is_control
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.1])
-def test_without_controls_the_threshold_is_two_alpha_and_nothing_is_claimed_of_the_rate(alpha):
+def test_without_controls_the_threshold_is_alpha_and_nothing_is_claimed_of_the_rate(alpha):
     calibration = Calibration(alpha=alpha)
-    assert calibration.threshold == 2 * alpha
+    assert calibration.threshold == alpha
     assert calibration.rate is None
     assert calibration.interval() == (0.0, 1.0)
 
 
 def test_the_threshold_falls_with_what_is_left_to_be_saved():
     calibration = Calibration(alpha=0.1)
-    assert calibration.threshold_at(0.25) == pytest.approx(0.15)
-    assert calibration.threshold_at(0.9) == pytest.approx(0.02)
+    assert calibration.threshold_at(0.25) == pytest.approx(0.075)
+    assert calibration.threshold_at(0.9) == pytest.approx(0.01)
     assert calibration.threshold_at(1.0) == 0.0
-
-
-def test_a_threshold_is_a_chance_whatever_the_rate():
-    assert Calibration(alpha=0.9).threshold == 1.0
 
 
 def test_in_the_first_fifth_the_risk_is_taken_by_and_by():
@@ -35,8 +31,8 @@ def test_in_the_first_fifth_the_risk_is_taken_by_and_by():
 
 
 def test_wrong_controls_within_what_alpha_allows_change_nothing():
-    assert Calibration(alpha=0.1, controls=20, wrong=2).threshold == 0.2
-    assert Calibration(alpha=0.1, controls=500, wrong=0).threshold == 0.2
+    assert Calibration(alpha=0.1, controls=20, wrong=2).threshold == 0.1
+    assert Calibration(alpha=0.1, controls=500, wrong=0).threshold == 0.1
 
 
 def test_each_wrong_control_beyond_that_halves_the_threshold():
@@ -50,7 +46,7 @@ def test_right_controls_earn_back_what_wrong_ones_cost():
         Calibration(alpha=0.05, controls=controls, wrong=3).threshold for controls in range(3, 80)
     ]
     assert thresholds == sorted(thresholds)
-    assert thresholds[-1] == 0.1
+    assert thresholds[-1] == 0.05
 
 
 @pytest.mark.parametrize("overconfidence", [1.0, 3.0, 20.0])
