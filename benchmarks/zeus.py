@@ -11,11 +11,12 @@ a GPU. Energy to accuracy is epochs times joules per epoch, time to accuracy epo
 A search tries one pair after the other, and sees time and joules of one run of it. Each try is a
 training and pays its joules; one that does not reach the target pays until its last epoch, and
 counts as twice as long, because it has to be started again. A search takes the pair with the fewest
-joules it has seen. That is compared with what is done without a search: the default batch size at
-the highest power limit; and with the best pair there is. As in the paper, jobs recur. Tries that
-reach the target are jobs done, so a search has cost what it paid beyond as many trainings with the
-default; what later ones save pays that back. Pairs are judged by all their runs: all joules per run
-that reached the target.
+joules it has seen, or stays with the default where none needed fewer. It ends when its budget is
+spent, within a run if need be. What it found is compared with what is done without a search: the
+default batch size at the highest power limit; and with the best pair there is. As in the paper, jobs
+recur. Tries that reach the target are jobs done, so a search has cost what it paid beyond as many
+trainings with the default; what later ones save pays that back. Pairs are judged by all their runs:
+all joules per run that reached the target.
 
 ``default`` knows seconds and joules per epoch of each pair before it tries it, from a few steps, as
 the paper's profiling of power limits does; those steps are not on the bill. Methods have two
@@ -226,7 +227,7 @@ class Found(NamedTuple):
         faster: Share of the default's time that it saves.
         paid: Joules of all tries, in trainings with the default.
         paid_j: Joules of all tries.
-        tries: How many there were.
+        tries: How many came to their end.
         paid_to_best: What was paid until a pair near the best one was found, in trainings with the
             default; infinity: never.
         pays_back: After how many more trainings the search has paid for itself; infinity: never.
@@ -248,7 +249,7 @@ def search(work: Workload, method: str, seed: int, budget: float) -> Found:
     usual, runs = work.joules[work.default], one_run_each(work, seed)
     replay = Replay(_as_seen(work, runs), seed, budget * usual / runs.paid_joules.mean())
     ALL_METHODS[method](replay)
-    return outcome(work, runs, [one.row for one in replay.bought])
+    return outcome(work, runs, [one.row for one in replay.bought], budget)
 
 
 def _as_seen(work: Workload, runs: Runs) -> Table:
@@ -262,21 +263,25 @@ def _as_seen(work: Workload, runs: Runs) -> Table:
     )
 
 
-def outcome(work: Workload, runs: Runs, rows: list[int]) -> Found:
-    """Return what comes of trying pairs, by their row, in this order."""
+def outcome(work: Workload, runs: Runs, rows: list[int], budget: float) -> Found:
+    """Return what comes of trying pairs, by their row, in this order, until a budget is spent.
+
+    The run in which it is spent is cut there, and was for nothing.
+    """
     usual = work.joules[work.default]
     paid = np.cumsum(runs.paid_joules[rows]) / usual
+    rows, spent = rows[: int((paid <= budget).sum())], min(float(paid[-1]), budget)
     near = np.flatnonzero(work.joules[rows] <= NEAR * work.joules[work.best])
     found = _best_seen(work, runs, rows)
     saved = float(1.0 - work.joules[found] / usual)
-    extra = float(paid[-1] - runs.has_reached[rows].sum())
+    extra = spent - float(runs.has_reached[rows].sum())
     earlier = (_best_seen(work, runs, rows[: int((paid <= at).sum())]) for at in EARLIER)
     return Found(
         *(float(1.0 - work.joules[row] / usual) for row in earlier),
         saved=saved,
         faster=float(1.0 - work.seconds[found] / work.seconds[work.default]),
-        paid=float(paid[-1]),
-        paid_j=float(paid[-1] * usual),
+        paid=spent,
+        paid_j=float(spent * usual),
         tries=len(rows),
         paid_to_best=float(paid[near[0]]) if len(near) else math.inf,
         pays_back=0.0 if extra <= 0 else (extra / saved if saved > 0 else math.inf),
@@ -284,8 +289,9 @@ def outcome(work: Workload, runs: Runs, rows: list[int]) -> Found:
 
 
 def _best_seen(work: Workload, runs: Runs, rows: list[int]) -> int:
-    """Return the pair with the fewest joules seen; the default while nothing was tried."""
-    return min(rows, key=lambda row: runs.joules[row], default=work.default)
+    """Return the pair with the fewest joules seen; the default, unless one needed fewer."""
+    best = min(rows, key=lambda row: runs.joules[row], default=work.default)
+    return best if runs.joules[best] < work.joules[work.default] else work.default
 
 
 def summary(method: str, found: list[Found]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_what_a_search_pays_beyond_the_jobs_it_did_is_paid_back_by_what_it_saves
     runs = zeus.one_run_each(work, seed)
     usual = work.joules[work.default]
     failed, best = row_of(work, 512, 200), work.best
-    found = zeus.outcome(work, runs, [failed, best])
+    found = zeus.outcome(work, runs, [failed, best], 99.0)
     paid_j = runs.paid_joules[failed] + work.joules[best]
     assert found.paid_j == pytest.approx(paid_j)
     assert found.paid == found.paid_to_best == pytest.approx(paid_j / usual)
@@ -107,10 +107,10 @@ def test_what_a_search_pays_beyond_the_jobs_it_did_is_paid_back_by_what_it_saves
     assert found.faster == pytest.approx(1 - 10 / 8)
     # only the second try was a job done
     assert found.pays_back == pytest.approx((paid_j / usual - 1) / found.saved)
-    alone = zeus.outcome(work, runs, [best])
+    alone = zeus.outcome(work, runs, [best], 99.0)
     assert alone.pays_back == 0.0  # cheaper than the training with the default it stood for
-    never = zeus.outcome(work, runs, [failed])
-    assert never.saved < 0
+    never = zeus.outcome(work, runs, [failed], 99.0)
+    assert never.saved == never.faster == 0.0  # it needs more than the default, which stays
     assert math.isinf(never.pays_back)
     assert math.isinf(never.paid_to_best)
 
@@ -119,9 +119,13 @@ def test_before_the_first_try_has_ended_the_default_stays(zeus, work):
     dear = work.joules.copy()
     runs = zeus.one_run_each(work, 0)
     runs = runs._replace(paid_joules=dear * 20)
-    found = zeus.outcome(work, runs, [work.best])
+    found = zeus.outcome(work, runs, [work.best], 99.0)
     assert found.saved_at_5 == found.saved_at_10 == 0.0
     assert found.saved > 0
+    # within a budget that does not suffice nothing is found, and all of it is paid
+    cut = zeus.outcome(work, runs, [work.best], 4.0)
+    assert (cut.tries, cut.paid, cut.saved) == (0, 4.0, 0.0)
+    assert math.isinf(cut.pays_back)
 
 
 @pytest.mark.parametrize("method", ["default", "random", "optuna-tpe-joules"])
