@@ -13,10 +13,10 @@ training and pays its joules; one that does not reach the target pays until its 
 counts as twice as long, because it has to be started again. A search takes the pair with the fewest
 joules it has seen, or stays with the default where none needed fewer. It ends when its budget is
 spent, within a run if need be. What it found is compared with what is done without a search: the
-default batch size at the highest power limit; and with the best pair there is. As in the paper, jobs
-recur. Tries that reach the target are jobs done, so a search has cost what it paid beyond as many
-trainings with the default; what later ones save pays that back. Pairs are judged by all their runs:
-all joules per run that reached the target.
+default batch size at the highest power limit; and with the best pair there is. As in the paper,
+jobs recur. Tries that reach the target are jobs done, so a search has cost what it paid beyond as
+many trainings with the default; what later ones save pays that back. Pairs are judged by all their
+runs: all joules per run that reached the target.
 
 ``default`` knows seconds and joules per epoch of each pair before it tries it, from a few steps, as
 the paper's profiling of power limits does; those steps are not on the bill. Methods have two
