@@ -24,6 +24,7 @@ Schema = Mapping[str, Any]
 
 SECTIONS = (
     "data",
+    "prefer",
     "training",
     "sampler",
     "pruner",
@@ -94,6 +95,7 @@ MISTAKES: tuple[Mapping[str, Any], ...] = (
     {"data": "digits", "space": "tiny", "sampler": "tpee"},
     {"data": "digits", "space": "tiny", "budget": {"hours": -1}},
     {"data": "digits", "space": "tiny", "constraints": ["latency_ms <= 5 ms"]},
+    {"data": "digits", "space": "tiny", "prefer": {"at_least": {"validation_accuracy": 93}}},
     {"data": "digits", "space": "tiny", "budget": {"carbon_g": 5}},
 )
 """Configurations whose messages the page shows."""

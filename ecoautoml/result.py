@@ -19,8 +19,9 @@ from ecoautoml.records.turn import Turn
 from ecoautoml.reports.bill import EnergyBill, energy_bill
 from ecoautoml.reports.closing import idle_words
 from ecoautoml.reports.figures import front as front_figure
-from ecoautoml.reports.frame import Frames, Knee, knee, make_frames
+from ecoautoml.reports.frame import Frames, make_frames
 from ecoautoml.reports.html import write_report
+from ecoautoml.reports.knee import Knee, knee
 from ecoautoml.reports.ranking import ranking_words
 from ecoautoml.reports.summary import RunSummary
 from ecoautoml.study.finalists import settled
@@ -81,7 +82,7 @@ class SearchResult:
         """Gather what a ledger holds."""
         summary = _summary(folder, config, ledger)
         found = sorted((*ledger.results(), *ledger.paused()), key=lambda one: one.number)
-        results = settled(found, config.objectives, ledger.ranking(), ledger.lost())
+        results = settled(found, config.objectives, ledger.ranking(), ledger.lost(), config.prefer)
         return cls(
             folder,
             config,
@@ -104,7 +105,7 @@ class SearchResult:
     @property
     def knee(self) -> Knee | None:
         """Return the suggested compromise and the reason; None when the front is empty."""
-        return knee(self.front, self.config.objectives)
+        return knee(self.front, self.config.objectives, self.config.prefer)
 
     @property
     def bill(self) -> EnergyBill:
@@ -222,6 +223,7 @@ def _summary(folder: Path, config: SearchConfig, ledger: Ledger) -> RunSummary:
         name=config.name,
         objectives=config.objectives,
         constraints=config.constraints,
+        prefer=config.prefer,
         elapsed_s=sum(session.elapsed_s for session in sessions),
         test_scores={int(number): score for number, score in scores.items()},
         overhead=tuple(line for session in sessions for line in session.lines),

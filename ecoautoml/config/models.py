@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ecoautoml.config.constraints import Constraint
+from ecoautoml.config.preferences import NOTHING, Prefer
+from ecoautoml.config.section import Section
 from ecoautoml.records.columns import METRICS
 from ecoautoml.registry import suggest
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def _kind_from_string(value: Any) -> Any:
@@ -419,7 +415,7 @@ class PluginMeterConfig(Section):
     kind: Literal["plugin"]
     name: str
     """Its name, as ``ecoautoml doctor`` lists it."""
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = {}
     """What it is made with, by name."""
 
 
@@ -501,6 +497,8 @@ class SearchConfig(Section):
     """What to be good at, by column name; at least one validation score."""
     constraints: tuple[str, ...] = ()
     """Hard limits, by column name and in its unit: "latency_ms <= 5"."""
+    prefer: Prefer = NOTHING
+    """What you can use of what may be found: a target, a worst value of use, weights."""
     training: TrainingConfig = TrainingConfig()
     """How every trial is trained."""
     sampler: SamplerConfig = AutoSampler()
@@ -566,6 +564,7 @@ class SearchConfig(Section):
             )
         if self.measure.meter.kind == "nvml" and self.measure.target == "cpu":
             raise ValueError("measure.meter nvml reads a GPU, but measure.target is cpu")
+        self.prefer.check(self.objectives, self.parsed_constraints)
         return self
 
     @property

@@ -44,7 +44,9 @@ def as_losses(
     return np.asarray(losses * signs)
 
 
-def reference_point(losses: Losses, margin: float = 0.05) -> NDArray[np.float64]:
+def reference_point(
+    losses: Losses, margin: float = 0.05, given: ArrayLike | None = None
+) -> NDArray[np.float64]:
     """Return a reference for the hypervolume: the worst of each objective plus a margin.
 
     The margin lets the extremes of the front cover something too.
@@ -53,6 +55,8 @@ def reference_point(losses: Losses, margin: float = 0.05) -> NDArray[np.float64]
         losses: All finished points, shape ``(n_points, n_objectives)``; values that are not finite
             are left out.
         margin: Share of the range that is added; of 1.0 when an objective has no range.
+        given: What is to be taken instead, ``(n_objectives,)``; NaN where nothing is. None: nothing
+            is.
 
     Returns:
         Shape ``(n_objectives,)``; NaN for an objective without any finite value.
@@ -64,7 +68,10 @@ def reference_point(losses: Losses, margin: float = 0.05) -> NDArray[np.float64]
         if len(finite):
             span = float(finite.max() - finite.min())
             reference[column] = finite.max() + margin * (span or 1.0)
-    return reference
+    if given is None:
+        return reference
+    instead = np.asarray(given, dtype=np.float64)
+    return np.asarray(np.where(np.isnan(instead), reference, instead))
 
 
 def to_unit_range(losses: Losses) -> Losses:

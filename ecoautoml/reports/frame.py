@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecoautoml.config.preferences import NOTHING, Prefer
 from ecoautoml.pareto.front import front_mask
-from ecoautoml.pareto.knee import knee_index
 from ecoautoml.pareto.scale import as_losses
 from ecoautoml.records.candidate import Candidate, Value
 from ecoautoml.records.columns import (
@@ -26,7 +26,7 @@ from ecoautoml.records.energy_reading import EnergyLine, joined
 from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports.summary import RunSummary
-from ecoautoml.reports.wording import ENERGY_PROVENANCE, NOUNS, format_share, listed, plural
+from ecoautoml.reports.wording import ENERGY_PROVENANCE, NOUNS, format_metric, listed, plural
 
 _INTEGERS = {
     "trial",
@@ -44,18 +44,6 @@ FINAL = "final"
 """Stage of a model measured in turn with the others of the front."""
 
 
-class Knee(NamedTuple):
-    """The model most people would take.
-
-    Attributes:
-        trial: Its trial number.
-        reason: Why, as the end of a sentence: "keeps 98.9 % of the best accuracy at ...".
-    """
-
-    trial: int
-    reason: str
-
-
 class Frames(NamedTuple):
     """The tables of a run: all trials, and the front among them."""
 
@@ -66,7 +54,7 @@ class Frames(NamedTuple):
 def make_frames(results: Iterable[TrialResult], summary: RunSummary) -> Frames:
     """Return all trials and the front on the run's objectives."""
     trials = trials_frame(results, summary)
-    return Frames(trials=trials, front=front_frame(trials, summary.objectives))
+    return Frames(trials=trials, front=front_frame(trials, summary.objectives, summary.prefer))
 
 
 def trials_frame(results: Iterable[TrialResult], summary: RunSummary) -> pd.DataFrame:
@@ -87,29 +75,34 @@ def trials_frame(results: Iterable[TrialResult], summary: RunSummary) -> pd.Data
     more = dict.fromkeys(name for result in ordered for name in _batch_cells(result))
     columns |= {name: _result_column(name, rows) for name in (*more, *DETAIL_COLUMNS[:-1])}
     frame = pd.DataFrame(columns)
-    on_front = set(front_order(frame, summary.objectives))
+    on_front = set(front_order(frame, summary.objectives, summary.prefer))
     frame["is_on_front"] = _column([row["trial"] in on_front for row in rows], "boolean")
     return frame
 
 
-def front_frame(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
+def front_frame(
+    frame: pd.DataFrame, objectives: Sequence[str], prefer: Prefer = NOTHING
+) -> pd.DataFrame:
     """Return the rows nobody beats on the objectives, cheapest first.
 
     Only complete (hence feasible) trials whose objectives are all known take part; a reused trial
     does not, as the original stands for both. Once models were measured in turn, only those do,
     and of those whose joules tie, what is worse in the rest does not stay
-    (`ecoautoml.pareto.front.front_mask`). ``attrs["warning"]`` holds a sentence when the rows
-    cannot be compared fairly (joules of several provenances), or when complete trials had to be
-    left out; whoever shows the table shows it too.
+    (`ecoautoml.pareto.front.front_mask`). What is beyond the reference takes part only where
+    nothing is within it. ``attrs["warning"]`` holds a sentence when the rows cannot be compared
+    fairly (joules of several provenances), when complete trials had to be left out, or when none
+    is within the reference; whoever shows the table shows it too.
 
     Args:
         frame: As `trials_frame` returns it, or a selection of its rows.
         objectives: Column names of `METRICS`.
+        prefer: What is of use.
     """
     complete = frame[(frame["state"] == TrialState.COMPLETE.value).to_numpy(dtype=bool)]
     is_final = (complete["inference_energy_stage"] == FINAL).to_numpy(dtype=bool, na_value=False)
     if is_final.any():  # readings taken otherwise do not decide beside those taken in turn
         complete = complete[is_final]
+    complete, beyond = _of_use(complete, objectives, prefer)
     losses = objective_losses(complete, objectives)
     front = complete[front_mask(losses, column_with_ties(objectives), _ties(complete))]
     column, ascending = _order(objectives)
@@ -118,6 +111,7 @@ def front_frame(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     front.attrs = {}
     n_unknown = int(np.isnan(losses).any(axis=1).sum())
     warnings = [*_provenance_warnings(front, objectives), *_unknown_warnings(n_unknown, objectives)]
+    warnings += beyond
     if warnings:
         front.attrs["warning"] = " ".join(warnings)
     return front
@@ -132,31 +126,11 @@ def _ties(frame: pd.DataFrame) -> dict[int, set[int]]:
     }
 
 
-def front_order(frame: pd.DataFrame, objectives: Sequence[str]) -> tuple[int, ...]:
+def front_order(
+    frame: pd.DataFrame, objectives: Sequence[str], prefer: Prefer = NOTHING
+) -> tuple[int, ...]:
     """Return the trial numbers of the front, cheapest first."""
-    return tuple(int(trial) for trial in front_frame(frame, objectives)["trial"])
-
-
-def knee(frame: pd.DataFrame, objectives: Sequence[str]) -> Knee | None:
-    """Return the model at which the front bends; None when the front is empty.
-
-    Args:
-        frame: As `trials_frame` or `front_frame` returns it.
-        objectives: Column names of `METRICS`.
-    """
-    front = front_frame(frame, objectives)
-    if front.empty:
-        return None
-    score = first_score(objectives)
-    if score is not None:
-        # A front of two has no bend: of equals, the first row wins, so the better score goes first.
-        front = front.sort_values(score, ascending=False, kind="stable").reset_index(drop=True)
-    losses = objective_losses(front, objectives, is_logged=True)
-    if not np.isfinite(losses).all(axis=1).any():
-        losses = objective_losses(front, objectives)
-    chosen = knee_index(losses)
-    trial = int(front["trial"].iloc[chosen])
-    return Knee(trial=trial, reason=_knee_reason(front, chosen, objectives))
+    return tuple(int(trial) for trial in front_frame(frame, objectives, prefer)["trial"])
 
 
 def objective_losses(
@@ -337,6 +311,31 @@ def _provenance_warnings(front: pd.DataFrame, objectives: Sequence[str]) -> list
     return warnings
 
 
+def _of_use(
+    complete: pd.DataFrame, objectives: Sequence[str], prefer: Prefer
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows within the reference; all, and a sentence about it, where none is."""
+    names = list(prefer.reference)
+    values = complete[names].to_numpy(dtype=float, na_value=math.nan)
+    is_known = ~complete[list(objectives)].isna().to_numpy(dtype=bool).any(axis=1)
+    is_within = np.array(
+        [prefer.is_within(dict(zip(names, row, strict=True))) for row in values], dtype=bool
+    )
+    if not names or not is_known.any():
+        return complete, []
+    if (is_within & is_known).any():
+        return complete[is_within | ~is_known], []
+    limits = [
+        f"{NOUNS[name]} {'at least' if METRICS[name].is_score else 'at most'} "
+        f"{format_metric(name, prefer.reference[name])}"
+        for name in names
+    ]
+    return complete, [
+        f"No model is within what was asked for ({listed(limits)}), so the front is shown as if "
+        "that had not been asked."
+    ]
+
+
 def _unknown_warnings(n_unknown: int, objectives: Sequence[str]) -> list[str]:
     if not n_unknown:
         return []
@@ -346,25 +345,3 @@ def _unknown_warnings(n_unknown: int, objectives: Sequence[str]) -> list[str]:
         f"{plural(n_unknown, 'complete trial')} {verb} left out, because not all of {nouns} "
         "could be determined."
     ]
-
-
-def _knee_reason(front: pd.DataFrame, chosen: int, objectives: Sequence[str]) -> str:
-    if len(front) == 1:
-        return "is the only model on the front"
-    score = first_score(objectives)
-    costs = [name for name in objectives if not METRICS[name].is_score]
-    if score is None or not costs:
-        return "lies nearest the best of every objective"
-    best = front.iloc[int(front[score].to_numpy(dtype=float).argmax())]
-    row = front.iloc[chosen]
-    noun = NOUNS[score].removeprefix("validation ")
-    if row["trial"] == best["trial"]:
-        return f"has the best {noun}; no cheaper model comes close enough"
-    shares = [
-        f"{format_share(float(row[name]) / float(best[name]))} of its "
-        f"{'energy' if name == 'inference_energy_j' else NOUNS[name]}"
-        for name in costs
-        if float(best[name]) > 0
-    ]
-    kept = 100 * float(row[score]) / float(best[score]) if float(best[score]) > 0 else 100.0
-    return f"keeps {kept:.1f} % of the best {noun} at {listed(shares)}"

@@ -15,7 +15,8 @@ from ecoautoml.reports import markup
 from ecoautoml.reports.bill import EnergyBill, energy_bill
 from ecoautoml.reports.closing import closing_words
 from ecoautoml.reports.figures import bill, curves, front, hypervolume
-from ecoautoml.reports.frame import Frames, first_score, knee
+from ecoautoml.reports.frame import Frames, first_score
+from ecoautoml.reports.knee import knee, preference_words
 from ecoautoml.reports.ranking import ranking_words
 from ecoautoml.reports.summary import RunSummary
 from ecoautoml.reports.text import front_table_text
@@ -57,9 +58,11 @@ def header(results: Sequence[TrialResult], summary: RunSummary, frames: Frames) 
     )
     goal = listed([NOUNS[name] for name in summary.objectives])
     limits = f", within {listed(list(summary.constraints))}" if summary.constraints else ""
+    asked = preference_words(summary.prefer)
     return (
         f"<header><h1>{markup.escape(summary.name)}</h1>"
-        f"<p>Searched for the best {markup.escape(goal + limits)}.</p></header>\n"
+        f"<p>Searched for the best {markup.escape(goal + limits)}. {markup.escape(asked)}</p>"
+        "</header>\n"
         f'<div class="facts">{tiles}</div>\n{_picks(summary, frames)}'
     )
 
@@ -258,7 +261,8 @@ def _carbon_words(summary: RunSummary) -> str:
 
 
 def _picks(summary: RunSummary, frames: Frames) -> str:
-    chosen, score = knee(frames.front, summary.objectives), first_score(summary.objectives)
+    chosen = knee(frames.front, summary.objectives, summary.prefer)
+    score = first_score(summary.objectives)
     if chosen is None or score is None:
         return ""
     best = frames.front.sort_values(score, ascending=False, kind="stable").iloc[0]
@@ -304,7 +308,7 @@ def _no_front(frames: Frames) -> str:
 
 def _front_table(summary: RunSummary, frames: Frames) -> str:
     text = front_table_text(frames.front)
-    chosen = knee(frames.front, summary.objectives)
+    chosen = knee(frames.front, summary.objectives, summary.prefer)
     rows = []
     classes = []
     for cells, (_, row) in zip(text.rows, frames.front.iterrows(), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ecoautoml.config.preferences import NOTHING, Prefer
 from ecoautoml.records.energy_reading import EnergyLine
 from ecoautoml.records.measurement import Ranking
 
@@ -17,6 +18,7 @@ class RunSummary:
         name: Name of the run.
         objectives: Column names of the objectives, in the user's order.
         constraints: Constraints as written.
+        prefer: What is of use to whom asked.
         test_scores: Test accuracy by trial number, for models of the front only.
         overhead: Joules of the search itself, beside its trials.
         idle: Joules of the idle device, one line per session that knows them.
@@ -39,6 +41,7 @@ class RunSummary:
     objectives: tuple[str, ...]
     elapsed_s: float
     constraints: tuple[str, ...] = ()
+    prefer: Prefer = NOTHING
     test_scores: Mapping[int, float] = field(default_factory=dict)
     overhead: tuple[EnergyLine, ...] = ()
     idle: tuple[EnergyLine, ...] = ()

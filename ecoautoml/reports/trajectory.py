@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ecoautoml.pareto.front import Losses
 from ecoautoml.pareto.hypervolume import hypervolume
@@ -49,10 +50,10 @@ class Trajectory(NamedTuple):
 def trajectory(results: Sequence[TrialResult], summary: RunSummary) -> Trajectory:
     """Return the hypervolume as a function of the joules spent.
 
-    The reference is the worst of each objective among the finished trials plus a margin, the same
-    at every point. Pruned, infeasible, failed and interrupted trials add joules only. The overhead
-    of the search and the idle power have no time stamps and are spread evenly over the trials.
-    Unknown joules count 0.
+    The reference is the worst of each objective among the finished trials plus a margin, or the
+    worst of use where that was given, the same at every point. Pruned, infeasible, failed and
+    interrupted trials add joules only. The overhead of the search and the idle power have no time
+    stamps and are spread evenly over the trials. Unknown joules count 0.
 
     Args:
         results: Trials in the order in which they ended.
@@ -60,8 +61,7 @@ def trajectory(results: Sequence[TrialResult], summary: RunSummary) -> Trajector
     """
     losses = _losses_by_trial(results, summary)
     final = np.array(list(losses.values())).reshape(-1, len(summary.objectives))
-    reference = reference_point(final)
-    final_volume = hypervolume(final, reference) if len(final) else 0.0
+    reference, final_volume = _bounds(final, summary)
     beside = (*summary.overhead, *summary.idle)
     beside_j = (total_billed_j(beside) or 0.0) / max(len(results), 1)
     spent_j, volume = 0.0, 0.0
@@ -91,6 +91,18 @@ def _losses_by_trial(results: Sequence[TrialResult], summary: RunSummary) -> dic
         for trial, row in zip(complete["trial"], losses, strict=True)
         if np.isfinite(row).all()
     }
+
+
+def _bounds(final: Losses, summary: RunSummary) -> tuple[Losses, float]:
+    """Return the reference, and the volume within; one that leaves nothing is not taken."""
+    row = summary.prefer.reference_row(summary.objectives)
+    worst = pd.DataFrame([row], columns=list(summary.objectives))
+    given = objective_losses(worst, summary.objectives, is_logged=True)[0]
+    for reference in (reference_point(final, given=given), reference_point(final)):
+        volume = hypervolume(final, reference) if len(final) else 0.0
+        if volume > 0:
+            break
+    return reference, volume
 
 
 def _lines(result: TrialResult, summary: RunSummary) -> list[EnergyLine]:

@@ -53,13 +53,13 @@ def make_planner(
             return None
         return found.macs, found.params, found.activations, found.layers
 
-    is_accuracy = next(iter(config.objectives), "") == "validation_accuracy"
     return EnergyFirstPlanner(
         space,
         Aim(
             objectives=config.objectives,
             constraints=config.parsed_constraints,
-            guess_score=1.0 / n_classes if is_accuracy else None,
+            prefer=config.prefer,
+            guess_accuracy=1.0 / n_classes,
         ),
         shares=rung_shares(_most_epochs(config, space)),
         known=known_from(count, random_candidate(space, 0).parameters()),

@@ -73,7 +73,8 @@ class Errands:
             All results, those of the measured models with what was found.
         """
         results, lost = self.ledger.results(), self.ledger.lost()
-        numbers = finalists(results, self.config.objectives, lost)
+        objectives, prefer = self.config.objectives, self.config.prefer
+        numbers = finalists(results, objectives, lost, prefer)
         ranking = self.ledger.ranking()
         if numbers and (ranking is None or not numbers <= ranking.measurements.keys()):
             candidates = {one.number: one.candidate for one in results if one.number in numbers}
@@ -86,15 +87,15 @@ class Errands:
                     "the end of each trial, while others trained."
                 )
                 return results
-            found = settled(results, self.config.objectives, ranking, lost)
-            out = numbers - front_numbers(found, self.config.objectives)
+            found = settled(results, objectives, ranking, lost, prefer)
+            out = numbers - front_numbers(found, objectives, prefer)
             self.ledger.set_ranking(ranking, lost | out)
-        return settled(results, self.config.objectives, ranking, self.ledger.lost())
+        return settled(results, objectives, ranking, self.ledger.lost(), prefer)
 
     def score_front(self, results: list[TrialResult]) -> None:
         """Score the models of the front on the test images, those not scored before."""
         known: dict[str, float] = self.ledger.attribute("test_scores") or {}
-        numbers = front_numbers(results, self.config.objectives)
+        numbers = front_numbers(results, self.config.objectives, self.config.prefer)
         candidates = {
             result.number: result.candidate
             for result in results

@@ -12,14 +12,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ecoautoml.config.preferences import NOTHING, Prefer
 from ecoautoml.records.columns import INFERENCE_ENERGY, METRICS
 from ecoautoml.records.measurement import Ranking
 from ecoautoml.records.trial_result import TrialResult
-from ecoautoml.study.standing import comparable
+from ecoautoml.study.standing import comparable, of_use
 
 
 def finalists(
-    results: Sequence[TrialResult], objectives: Sequence[str], lost: Set[int] = frozenset()
+    results: Sequence[TrialResult],
+    objectives: Sequence[str],
+    lost: Set[int] = frozenset(),
+    prefer: Prefer = NOTHING,
 ) -> set[int]:
     """Return the trials that are on the front, or may be, given the intervals of their joules.
 
@@ -31,8 +35,9 @@ def finalists(
         objectives: Column names.
         lost: Trials that were measured in turn before and are not on the front: out for
             good, but what they beat stays beaten.
+        prefer: What is of use; trials beyond its reference are out while another is within.
     """
-    found = comparable(results, objectives)
+    found = of_use(comparable(results, objectives), prefer)
     if not found:
         return set()
     low, high = _losses(found, objectives, 0), _losses(found, objectives, 1)
@@ -48,12 +53,15 @@ def settled(
     objectives: Sequence[str],
     ranking: Ranking | None,
     lost: Set[int] = frozenset(),
+    prefer: Prefer = NOTHING,
 ) -> list[TrialResult]:
     """Return the results with what measuring in turn found; as they are without it.
 
     A ranking that misses a finalist, because trials were added later, settles nothing.
     """
-    if ranking is None or not finalists(results, objectives, lost) <= ranking.measurements.keys():
+    if ranking is None:
+        return list(results)
+    if not finalists(results, objectives, lost, prefer) <= ranking.measurements.keys():
         return list(results)
     return [_settled(result, ranking) for result in results]
 

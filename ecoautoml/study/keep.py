@@ -46,7 +46,7 @@ def discard_models(
     if config.keep_models == "all":
         wanted = {r.number for r in results if r.state is TrialState.COMPLETE}
     else:
-        wanted = finalists(results, config.objectives, lost)
+        wanted = finalists(results, config.objectives, lost, config.prefer)
     for result in results:
         model = folder / f"trial_{result.number:04d}"
         if result.number not in wanted and model.is_dir():

@@ -100,7 +100,7 @@ class SearchLoop:
     def __post_init__(self) -> None:
         config = self.config
         self._requeued = self.ledger.unfinished()
-        self._standing = standing(self.ledger.results(), config.objectives)
+        self._standing = standing(self.ledger.results(), config.objectives, config.prefer)
 
     # --- the executor's questions ---------------------------------------------------------------
 
@@ -360,7 +360,7 @@ class SearchLoop:
         }
         results, lines = self.ledger.results(), self._lines()
         if event is not None:
-            self._standing = standing(results, self.config.objectives)
+            self._standing = standing(results, self.config.objectives, self.config.prefer)
         spent = self._spent(lines)
         self.observer(
             Snapshot(

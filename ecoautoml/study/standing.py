@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ecoautoml.config.preferences import NOTHING, Prefer
 from ecoautoml.pareto.front import front_mask, non_dominated_mask
 from ecoautoml.pareto.hypervolume import hypervolume
 from ecoautoml.pareto.scale import as_losses, reference_point
@@ -19,7 +20,8 @@ class Standing(NamedTuple):
     """Number of models on the front, and the share of the objective space it dominates.
 
     ``hypervolume`` is relative to the box between the best and the worst value of each objective
-    so far (costs on a log scale), so it lies within [0, 1]; None until the box has a volume.
+    so far, or the worst of use (costs on a log scale), so it lies within [0, 1]; None until the box
+    has a volume.
     """
 
     front_size: int
@@ -37,13 +39,21 @@ def comparable(results: Sequence[TrialResult], objectives: Sequence[str]) -> lis
     ]
 
 
-def front_numbers(results: Sequence[TrialResult], objectives: Sequence[str]) -> set[int]:
+def of_use(results: Sequence[TrialResult], prefer: Prefer) -> list[TrialResult]:
+    """Return the trials within the reference; all of them where none is."""
+    return [one for one in results if prefer.is_within(one.metrics)] or list(results)
+
+
+def front_numbers(
+    results: Sequence[TrialResult], objectives: Sequence[str], prefer: Prefer = NOTHING
+) -> set[int]:
     """Return the trials on the front; once some were measured in turn, it is among those.
 
-    Of models whose joules then tied, those that are worse in the rest are not on it.
+    Of models whose joules then tied, those that are worse in the rest are not on it. Those beyond
+    the reference are on it only when no other is left.
     """
     found = comparable(results, objectives)
-    found = [one for one in found if one.final is not None] or found
+    found = of_use([one for one in found if one.final is not None] or found, prefer)
     if not found:
         return set()
     losses = np.array(
@@ -54,17 +64,21 @@ def front_numbers(results: Sequence[TrialResult], objectives: Sequence[str]) -> 
     return {result.number for result, is_on in zip(found, mask, strict=True) if is_on}
 
 
-def standing(results: Sequence[TrialResult], objectives: Sequence[str]) -> Standing:
+def standing(
+    results: Sequence[TrialResult], objectives: Sequence[str], prefer: Prefer = NOTHING
+) -> Standing:
     """Return the standing after these trials."""
-    found = comparable(results, objectives)
+    found = of_use(comparable(results, objectives), prefer)
     if not found:
         return Standing(0, None)
     metrics = [METRICS[name] for name in objectives]
     values = np.array([[one.metrics[name] for name in objectives] for one in found])
     costs = [index for index, metric in enumerate(metrics) if not metric.is_score]
-    losses = as_losses(values, [metric.direction for metric in metrics], costs)
-    reference = reference_point(losses)
-    box = math.prod(reference - losses.min(axis=0))
+    directions = [metric.direction for metric in metrics]
+    losses = as_losses(values, directions, costs)
+    given = as_losses([prefer.reference_row(objectives)], directions, costs)[0]
+    reference = reference_point(losses, given=given)
+    box = math.prod(np.maximum(reference - losses.min(axis=0), 0.0))
     mask = non_dominated_mask(losses)
     volume = hypervolume(losses[mask], reference) / box if box > 0 else None
     return Standing(len(np.unique(losses[mask], axis=0)), volume)

@@ -31,8 +31,9 @@ def earlier_run(folder: Path, hardware: dict[str, str]) -> Earlier:
         environment = json.loads((folder / ENVIRONMENT_FILE).read_text())
     except (RunError, OSError, ValueError) as error:
         raise ConfigError(f"sampler.warm_start: {error}") from error
-    results = settled(ledger.results(), config.objectives, ledger.ranking(), ledger.lost())
-    numbers = front_numbers(results, config.objectives)
+    objectives, prefer = config.objectives, config.prefer
+    results = settled(ledger.results(), objectives, ledger.ranking(), ledger.lost(), prefer)
+    numbers = front_numbers(results, objectives, prefer)
     return Earlier(
         name=config.name,
         results=results,

@@ -14,7 +14,8 @@ from builders import (
 )
 
 from ecoautoml.records.columns import DETAIL_COLUMNS, RESULT_COLUMNS
-from ecoautoml.reports.frame import front_frame, front_order, knee, make_frames, trials_frame
+from ecoautoml.reports.frame import front_frame, front_order, make_frames, trials_frame
+from ecoautoml.reports.knee import knee
 
 OBJECTIVES = ("validation_accuracy", "inference_energy_j")
 THREE = (*OBJECTIVES, "latency_ms")

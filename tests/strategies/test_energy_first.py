@@ -403,3 +403,37 @@ def test_a_running_training_is_compared_with_the_best_alternative():
         key=lambda step: step.index if step else -1.0,
     )
     assert worst is None or worst.index < best.index
+
+
+def reaching(seen, target):
+    """Return the energies of those trained to the end that reach a target, in their order."""
+    ended = [one for one in seen if len(one.errors) == 2]
+    return [energy_of(one.values) for one in ended if one.errors[1][0] <= target]
+
+
+def test_with_a_target_it_looks_for_the_cheapest_that_reaches_it():
+    plain, aimed = (
+        [reaching(run(seed, 14.0, goal=goal), 0.2) for seed in range(2)]
+        for goal in (Goal(), Goal(target_error=0.2))
+    )
+    assert all(min(ours) <= min(theirs) for ours, theirs in zip(aimed, plain, strict=True))
+    assert sum(map(min, aimed)) < sum(map(min, plain))
+
+
+def test_once_a_target_is_reached_nothing_dearer_goes_on():
+    goal, target = Goal(target_error=0.2), 0.2
+    seen = run(0, 10.0, goal=goal)
+    least = min(reaching(seen, target))
+    for step in planner(0, goal=goal).plan(seen, {}, most=5).steps:
+        assert energy_of(step.values) < least
+        assert step.figures["chance_to_join"] > 0
+
+
+def test_the_search_keeps_within_the_worst_cost_of_use_though_all_so_far_cost_more():
+    goal = Goal(worst_costs=(2.0,))
+    seen = [one for one in run(0, 5.0) if energy_of(one.values) > 2.0]
+    seen = [replace(one, number=number) for number, one in enumerate(seen)]
+    assert len(seen) > START
+    (step, *_) = planner(0, goal=goal).plan(seen, {}).steps
+    assert step.number is None
+    assert energy_of(step.values) < 2.0

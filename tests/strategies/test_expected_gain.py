@@ -104,3 +104,30 @@ def test_outcomes_stand_for_normal_values(n_uncertain):
     assert weights.sum() == pytest.approx(1.0)
     assert weights @ points == pytest.approx(np.zeros(n_uncertain), abs=0.1)
     assert weights @ points**2 == pytest.approx(np.ones(n_uncertain), abs=0.25)
+
+
+@pytest.mark.parametrize("is_reached", [False, True])
+def test_with_a_target_less_error_is_worth_no_more_and_once_reached_nothing_else_counts(is_reached):
+    target, costs, errors = 0.2, [1.0, 2.0], [0.4, 0.15 if is_reached else 0.3]
+    one = front(costs, errors, target=target)
+    assert one.is_target_reached is is_reached
+    asked, mean, variance = (
+        np.array([[0.5], [1.5], [2.5]]),
+        np.full(3, np.log(0.22)),
+        np.full(3, 0.1),
+    )
+    drawn = np.exp(mean[0] + math.sqrt(0.1) * np.random.default_rng(0).standard_normal(400_000))
+    if is_reached:  # by the second: what is left to gain lies below its cost
+        chance = (drawn <= target).mean()
+        expected = [1.5 * 0.3 * chance, 0.5 * 0.3 * chance, 0.0]
+    else:
+        worth = np.maximum(drawn, target)
+        below = [np.maximum(level - worth, 0).mean() for level in (0.5, 0.4, 0.3)]
+        expected = [
+            0.5 * below[0] + 1.0 * below[1] + 1.0 * below[2],
+            0.5 * below[1] + 1.0 * below[2],
+            0.5 * below[2],
+        ]
+    assert one.expected_gain(asked, mean, variance) == pytest.approx(expected, rel=0.02, abs=1e-9)
+    to_beat = [0.2, 0.2, 1e-12] if is_reached else [0.5, 0.4, 0.3]
+    assert one.to_beat(asked) == pytest.approx(to_beat)

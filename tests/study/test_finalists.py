@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from ecoautoml.config.preferences import Prefer
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.measurement import Comparison, InferenceMeasurement, Ranking
@@ -154,3 +155,13 @@ def test_an_unknown_last_reading_does_not_hide_the_known_one():
         Ranking(measurements={0: unknown}, comparisons=(), rounds=1),
     )
     assert found[0].metrics["inference_energy_j"] == pytest.approx(1.0)
+
+
+def test_what_is_beyond_the_reference_is_not_measured_again_while_something_is_within():
+    trials = [trial(0, 0.5, 1.0), trial(1, 0.9, 3.0), trial(2, 0.95, 9.0)]
+    prefer = Prefer(reference={"validation_accuracy": 0.8, "inference_energy_j": 5.0})
+    assert finalists(trials, OBJECTIVES, prefer=prefer) == {1}
+    assert front_numbers(trials, OBJECTIVES, prefer) == {1}
+    others = [trials[0], trials[2]]
+    assert finalists(others, OBJECTIVES, prefer=prefer) == {0, 2}
+    assert front_numbers(others, OBJECTIVES, prefer) == {0, 2}

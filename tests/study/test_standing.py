@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from ecoautoml.config.preferences import Prefer
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.study.standing import Standing, standing
@@ -76,3 +77,12 @@ def test_three_objectives_have_a_standing_too():
 
 def fields(trial):
     return {"number": trial.number, "state": trial.state, "candidate": trial.candidate}
+
+
+def test_the_worst_of_use_bounds_the_box_and_what_is_beyond_does_not_count():
+    prefer = Prefer(reference={"validation_accuracy": 0.6, "inference_energy_j": 50.0})
+    found = standing(results((0.9, 100.0), (0.7, 10.0), (0.5, 1.0)), OBJECTIVES, prefer)
+    assert found.front_size == 1
+    assert found.hypervolume == pytest.approx(1.0)
+    nobody = standing(results((0.5, 100.0)), OBJECTIVES, prefer)
+    assert nobody == Standing(1, None)

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
+from ecoautoml.config.preferences import Prefer
 from ecoautoml.records.columns import INFERENCE_ENERGY, METRICS, is_parameter
 from ecoautoml.records.energy_reading import Provenance
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports.figures import style
-from ecoautoml.reports.frame import Frames, Knee, first_cost, first_score, knee
+from ecoautoml.reports.frame import Frames, first_cost, first_score
+from ecoautoml.reports.knee import Knee, knee
 from ecoautoml.reports.summary import RunSummary
 from ecoautoml.reports.wording import (
     ENERGY_PROVENANCE,
@@ -119,7 +121,7 @@ def _info(results: Sequence[TrialResult], summary: RunSummary, frames: Frames) -
         paused=tuple(groups["paused"]),
         pruned=tuple(groups["pruned"]),
         infeasible=tuple(groups["infeasible"]),
-        knee=knee(frames.front, summary.objectives),
+        knee=knee(frames.front, summary.objectives, summary.prefer),
         n_not_drawn=n_not_drawn,
     )
 
@@ -144,6 +146,7 @@ def figure(results: Sequence[TrialResult], summary: RunSummary, frames: Frames) 
         drawing.update_xaxes(**style.log_axis(info.x_name, [dot.x for dot in dots]))
     # Trials that never had a score stand on the x axis, whatever is visible of the y axis.
     drawing.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False})
+    _add_preferences(drawing, info, summary.prefer)
     _add_knee(drawing, info)
     if not dots:
         style.empty_note(drawing, "No trial has a score and a cost yet.")
@@ -354,6 +357,22 @@ def _third_objective(name: str, dots: Sequence[Dot]) -> dict[str, Any]:
         "colorbar": bar,
         "line": {"width": [2.5 if dot.is_hollow else 0 for dot in dots]},
     }
+
+
+def _add_preferences(drawing: go.Figure, info: FrontInfo, prefer: Prefer) -> None:
+    """Draw a dashed line at the target, and dotted ones at the worst values of use."""
+    target = prefer.at_least.get(info.y_name)
+    worst_y, worst_x = prefer.reference.get(info.y_name), prefer.reference.get(info.x_name)
+    across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "layer": "below"}
+    up = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+    if target is not None:
+        line = {"color": style.GOLD, "width": 1.5, "dash": "dash"}
+        drawing.add_shape(**across, y0=target, y1=target, line=line)
+    dotted = {"color": style.GREY, "width": 1.5, "dash": "dot"}
+    if worst_y is not None:
+        drawing.add_shape(**across, y0=worst_y, y1=worst_y, line=dotted)
+    if worst_x is not None:
+        drawing.add_shape(**up, x0=worst_x, x1=worst_x, line=dotted)
 
 
 def _add_knee(drawing: go.Figure, info: FrontInfo) -> None:

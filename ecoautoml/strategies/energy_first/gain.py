@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 MOST_CELLS = 4000
 """Cells of the front up to which gains are exact; beyond, they are taken from sample points."""
 SAMPLES = 1024
+LEAST_ERROR = 1e-12
+"""No error is below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class Front:
         errors: Errors to be beaten, ``(n_levels,)``; the first is the reference.
         costs: Costs of the front's models, ``(n_models, n_costs)``.
         reached: Their errors, ``(n_models,)``.
+        target: Error that is good enough: less is worth no more; 0: none is.
+        is_target_reached: Whether a model has reached it: then only what does so too counts.
     """
 
     low: Array
@@ -44,6 +48,8 @@ class Front:
     errors: Array
     costs: Array
     reached: Array
+    target: float = 0.0
+    is_target_reached: bool = False
 
     @classmethod
     def of(
@@ -53,6 +59,7 @@ class Front:
         *,
         worst_error: float,
         worst_costs: Array,
+        target: float = 0.0,
         most_cells: int = MOST_CELLS,
     ) -> Front:
         """Return the front of finished models.
@@ -62,9 +69,14 @@ class Front:
             errors: ``(n,)``.
             worst_error: Error from which on nothing counts.
             worst_costs: Log costs from which on nothing counts, ``(n_costs,)``.
+            target: Error that is good enough, below the worst; 0: none is.
             most_cells: Cells up to which gains are exact.
         """
+        errors = np.maximum(errors, target)
         counts = (errors < worst_error) & (costs < worst_costs).all(axis=1)
+        is_reached = bool(target > 0 and (errors[counts] <= target).any())
+        if is_reached:
+            counts &= errors <= target
         costs, errors = costs[counts], errors[counts]
         is_on = non_dominated_mask(np.column_stack([costs, errors]))
         costs, errors = costs[is_on], errors[is_on]
@@ -88,6 +100,8 @@ class Front:
             errors=np.concatenate([[worst_error], -levels]),
             costs=costs,
             reached=errors,
+            target=target,
+            is_target_reached=is_reached,
         )
 
     def expected_gain(self, costs: Array, mean: Array, variance: Array) -> Array:
@@ -102,14 +116,29 @@ class Front:
         total = np.zeros(len(mean))
         for level, error in enumerate(self.errors):
             matters = volumes[:, level] > 0
-            below = shortfall(error, mean[matters], variance[matters])
-            total[matters] += volumes[matters, level] * below
+            if error > self.target and matters.any():
+                below = self._below(error, mean[matters], variance[matters])
+                total[matters] += volumes[matters, level] * below
         return total
 
+    def _below(self, error: float, mean: Array, variance: Array) -> Array:
+        """Return by how much an error is expected to be below another, as far as that counts."""
+        if self.is_target_reached:
+            chance = chance_below(np.full(len(mean), self.target), mean, variance)
+            return np.asarray((error - self.target) * chance)
+        below = shortfall(error, mean, variance)
+        return below - shortfall(self.target, mean, variance) if self.target > 0 else below
+
     def to_beat(self, costs: Array) -> Array:
-        """Return the error each candidate must fall below to join the front, ``(n,)``."""
+        """Return the error each candidate must fall below to join the front, ``(n,)``.
+
+        With a target, to be of use; nothing is low enough where that is reached for no more.
+        """
         covered = (self.costs[None] <= costs[:, None]).all(axis=2)
         best = np.where(covered, self.reached[None], np.inf).min(axis=1, initial=np.inf)
+        if self.is_target_reached:
+            return np.where(np.isfinite(best), LEAST_ERROR, self.target)
+        best = np.where(best <= self.target, LEAST_ERROR, best)
         return np.asarray(np.minimum(best, self.errors[0]))
 
     def _volumes(self, costs: Array) -> Array:

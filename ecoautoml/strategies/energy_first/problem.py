@@ -61,6 +61,8 @@ class Goal:
         worst_costs: Cost from which on nothing counts, by objective; inf: the search finds one.
         guess_error: Error of guessing, in the first score; None: unknown, then no training counts
             as failed.
+        target_error: Error of the first score that is good enough: less is worth no more, and once
+            it is reached, only what reaches it at lower costs counts; None: there is no target.
     """
 
     n_scores: int = 1
@@ -69,6 +71,7 @@ class Goal:
     worst_errors: tuple[float, ...] = (math.inf,)
     worst_costs: tuple[float, ...] = (math.inf,)
     guess_error: float | None = None
+    target_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

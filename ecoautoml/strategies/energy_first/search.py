@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecoautoml.config.constraints import Constraint
+from ecoautoml.config.preferences import NOTHING, Prefer
 from ecoautoml.errors import SpaceError
 from ecoautoml.records.progress import CONTINUE, Action, Decision
 from ecoautoml.records.turn import Move, Turn
@@ -25,6 +26,8 @@ from ecoautoml.strategies.energy_first.rungs import rung_epochs
 RANDOM, NEIGHBOURS = 60, 140
 """New candidates considered each time: counting one takes a third of a millisecond."""
 
+LEAST_TARGET = 1e-4
+"""Error below which a target counts as this error: logarithms are modelled."""
 SWITCH = 1.25
 """Something else must promise so many times as much for a running training to be halted."""
 
@@ -36,12 +39,40 @@ class Aim:
     Attributes:
         objectives: By column name.
         constraints: Hard limits.
-        guess_score: Score of guessing, in the first score among the objectives; None: unknown.
+        prefer: What is of use of what may be found.
+        guess_accuracy: Accuracy of guessing; None: unknown.
     """
 
     objectives: Sequence[str]
     constraints: Sequence[Constraint] = ()
-    guess_score: float | None = None
+    prefer: Prefer = NOTHING
+    guess_accuracy: float | None = None
+
+    def goal(self, scores: Sequence[str], costs: Sequence[str], limited: Sequence[str]) -> Goal:
+        """Return what the search is after in numbers.
+
+        Args:
+            scores: Objectives that training decides, the one with a target first.
+            costs: Objectives that are costs.
+            limited: Costs: these, then others that are only limited.
+        """
+        limits, reference = _upper_limits(self.constraints), self.prefer.reference
+        guess = self.guess_accuracy if scores[0] == "validation_accuracy" else None
+        target = self.prefer.target
+        return Goal(
+            n_scores=len(scores),
+            n_costs=len(costs),
+            limits=tuple(limits.get(name, math.inf) for name in limited),
+            worst_errors=tuple(
+                min(_worst_error(name, self.constraints), 1.0 - reference.get(name, -math.inf))
+                for name in scores
+            ),
+            worst_costs=tuple(
+                min(limits.get(name, math.inf), reference.get(name, math.inf)) for name in costs
+            ),
+            guess_error=None if guess is None else 1.0 - guess,
+            target_error=None if target is None else max(1.0 - target[1], LEAST_TARGET),
+        )
 
 
 class EnergyFirstPlanner(Planner):
@@ -70,7 +101,8 @@ class EnergyFirstPlanner(Planner):
         earlier: Earlier | None = None,
         seed: int,
     ) -> None:
-        self._scores, costs = split(aim.objectives)
+        scores, costs = split(aim.objectives)
+        self._scores = sorted(scores, key=lambda name: name not in aim.prefer.at_least)
         limits = _upper_limits(aim.constraints)
         self._costs = [*costs, *(name for name in limits if name not in costs)]
         self._shares = shares if may_pause else (1.0,)
@@ -78,19 +110,11 @@ class EnergyFirstPlanner(Planner):
         self._earlier = [] if earlier is None else self._learnt(earlier, space)
         self._wishes = [] if earlier is None else list(_valid(earlier.front, space))
         self._from = "" if earlier is None else earlier.name
-        guess = aim.guess_score
         self._planner = EnergyFirst(
             space,
             self._shares,
             known or _nothing,
-            goal=Goal(
-                n_scores=len(self._scores),
-                n_costs=len(costs),
-                limits=tuple(limits.get(name, math.inf) for name in self._costs),
-                worst_errors=tuple(_worst_error(name, aim.constraints) for name in self._scores),
-                worst_costs=tuple(limits.get(name, math.inf) for name in costs),
-                guess_error=None if guess is None else 1.0 - guess,
-            ),
+            goal=aim.goal(self._scores, costs, self._costs),
             start=start,
             n_random=RANDOM,
             n_neighbours=NEIGHBOURS,

@@ -29,6 +29,11 @@ FAILED = 0.97
 """Share of the error of guessing from which on a training counts as failed."""
 LEARNS = 0.9
 """Median of the errors, as a share of that of guessing, below which the first rung tells."""
+EASY = 1.25
+"""Where a target is so easy, errors count up to so many times its own."""
+ROOM = math.log(2.0)
+"""How far below the costs from which on nothing counts a candidate may gain by costing less, where
+nothing that works costs so little."""
 WORST = 0.9
 """Quantile of the first candidates' errors beyond which nothing counts."""
 
@@ -164,6 +169,8 @@ def assess(
         errors = {row: [each[score] for each in seen[row].errors] for row in trained}
         model = AccuracyModel(f"score {score}", shares, memory)
         bound = min(_bound(errors, model), goal.worst_errors[score])
+        if score == 0 and goal.target_error is not None:
+            bound = max(bound, EASY * goal.target_error)
         logs.append(model.learn(points, apart, errors, bound))
         running = [
             row for row, one in enumerate(seen) if one.status is Status.RUNNING and not one.errors
@@ -206,12 +213,16 @@ def front_of(situation: Situation, goal: Goal, last: int) -> tuple[Front, Array]
     worst = np.concatenate([worst, np.log(situation.bounds[1:])])
     # a model a little cheaper than any that works would swallow the hypervolume, if it worked
     least = situation.log_costs[trained, : goal.n_costs].min(axis=0, initial=np.inf)
+    # unless all that works so far costs too much to count
+    most = np.log(goal.worst_costs[: goal.n_costs])
+    least = np.where(least < most, least, most - ROOM)
     width = goal.n_costs + goal.n_scores - 1
     front = Front.of(
         np.array(axes, dtype=np.float64).reshape(len(rows), width),
         np.array(errors, dtype=np.float64),
         worst_error=situation.bounds[0],
         worst_costs=worst,
+        target=goal.target_error or 0.0,
     )
     return front, np.concatenate([least, np.full(goal.n_scores - 1, -np.inf)])
 
