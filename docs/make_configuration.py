@@ -232,6 +232,8 @@ def _type(name: str, field: Schema) -> str:
         return f"{field['type']}{_range(field)}"
     if field["type"] == "array":
         items = field["items"]
+        if items.get("type") == "object":
+            return "list of mappings"
         is_number = items.get("type") in ("integer", "number")
         kind = _type(name, items).replace(items.get("type", ""), f"{items.get('type')}s", 1)
         return f"list of {kind}" if is_number else "list of texts"
@@ -258,7 +260,7 @@ def _range(field: Schema) -> str:
 def _default(field: Schema) -> str:
     """Return the default as YAML."""
     value = field.get("default")
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value:
         return f"`{value['kind']}`" if "kind" in value else "see below"
     return f"`{_yaml(value)}`"
 
@@ -266,6 +268,8 @@ def _default(field: Schema) -> str:
 def _yaml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_yaml, value))}]"
+    if value == {}:
+        return "{}"
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

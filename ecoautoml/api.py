@@ -25,7 +25,7 @@ from ecoautoml.result import SearchResult
 from ecoautoml.spaces.dimensions import SearchSpace, with_choices
 from ecoautoml.spaces.load import load_space
 from ecoautoml.strategies.base import Earlier, Planner
-from ecoautoml.strategies.planners import make_planner
+from ecoautoml.strategies.planners import check_wishes, make_planner
 from ecoautoml.strategies.pruners import make_pruner
 from ecoautoml.study.budget import Spent
 from ecoautoml.study.environment import environment, memory_bytes, usable_cores
@@ -89,6 +89,7 @@ def search(
     config = load_config(config, overrides)
     listeners = listeners or Listeners()
     space = _space(config, build_model)
+    check_wishes(config, space)
     target = resolve_target(config.measure.target)
     opener = partial(open_meters, config.measure.meter, target)
     if config.measure.codecarbon:

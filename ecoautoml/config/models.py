@@ -144,7 +144,16 @@ DataConfig = Annotated[
 # --- search ---------------------------------------------------------------------------------
 
 
-class AutoSampler(Section):
+class _Sampler(Section):
+    begin_with: tuple[Mapping[str, Any], ...] = ()
+    """Points of the space to begin with, each as values by dimension; what one leaves out takes a
+    value in the middle."""
+    known_points: bool = True
+    """Whether published networks (MobileNetV3, EfficientNet-B0 and such) are begun first where the
+    space holds them, at the resolution of the images: a quarter of the first trials at most."""
+
+
+class AutoSampler(_Sampler):
     """Energy first: trains what is expected to add most to the front per joule still to be spent.
 
     Costs are known before training, or learnt from others; only scores have to be paid for.
@@ -162,7 +171,7 @@ class AutoSampler(Section):
     their turn has come. Without, every trial runs to its end unless the pruner stops it."""
 
 
-class TpeSampler(Section):
+class TpeSampler(_Sampler):
     """Tree-structured Parzen estimator (Optuna's default)."""
 
     kind: Literal["tpe"]
@@ -170,7 +179,7 @@ class TpeSampler(Section):
     """Random trials before the model is used."""
 
 
-class Nsga2Sampler(Section):
+class Nsga2Sampler(_Sampler):
     """NSGA-II, an evolutionary algorithm."""
 
     kind: Literal["nsga2"]
@@ -178,7 +187,7 @@ class Nsga2Sampler(Section):
     """Trials per generation; the first generation is random."""
 
 
-class GpSampler(Section):
+class GpSampler(_Sampler):
     """Gaussian process; slow to choose beyond a few hundred trials."""
 
     kind: Literal["gp"]
@@ -186,10 +195,12 @@ class GpSampler(Section):
     """Random trials before the model is used."""
 
 
-class RandomSampler(Section):
+class RandomSampler(_Sampler):
     """Independent random choice: the baseline."""
 
     kind: Literal["random"]
+    known_points: bool = False
+    """Whether published networks are begun first, as with the other kinds."""
 
 
 SamplerConfig = Annotated[

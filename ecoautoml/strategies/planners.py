@@ -6,16 +6,25 @@ from collections.abc import Sequence
 
 from ecoautoml.config.models import AutoSampler, SearchConfig
 from ecoautoml.models.arithmetic import count_network
-from ecoautoml.records.candidate import Candidate
-from ecoautoml.spaces.dimensions import SearchSpace
+from ecoautoml.records.candidate import Candidate, Value
+from ecoautoml.spaces.dimensions import Dimension, SearchSpace
 from ecoautoml.spaces.random import random_candidate
 from ecoautoml.strategies.base import Earlier, Planner
 from ecoautoml.strategies.energy_first.problem import Values
 from ecoautoml.strategies.energy_first.rungs import rung_shares
 from ecoautoml.strategies.energy_first.search import Aim, EnergyFirstPlanner, known_from
+from ecoautoml.strategies.wishes import (
+    Wish,
+    WishesFirst,
+    asked_for,
+    front_of,
+    known_to_be_good,
+)
 
 START, START_SHARE, LEAST_START = 16, 0.4, 4
 """Trials begun before a model is used: so many, this share of those allowed, at least."""
+KNOWN_SHARE = 0.25
+"""Published networks begun first: at most this share of the first trials."""
 HALTING = ("halving", "hyperband")
 """Pruners that halt trials themselves."""
 DEFAULT_EPOCHS = 5
@@ -30,7 +39,7 @@ def make_planner(
     n_classes: int,
     earlier: Earlier | None = None,
 ) -> Planner | None:
-    """Return the planner that the configuration asks for; None: an Optuna sampler proposes.
+    """Return the planner that the configuration asks for; None: an Optuna sampler proposes all.
 
     Args:
         config: The search's configuration.
@@ -39,11 +48,65 @@ def make_planner(
         in_chans: Channels of the images.
         n_classes: Number of classes.
         earlier: The earlier run that the configuration names.
+
+    Raises:
+        ConfigError: A point to begin with is no point of the space.
     """
     sampler = config.sampler
-    if not isinstance(sampler, AutoSampler):
-        return None
+    wishes = _wishes(config, space, image_size, earlier)
+    planner = None
+    if isinstance(sampler, AutoSampler):
+        planner = _energy_first(
+            config,
+            sampler,
+            space,
+            image_size=image_size,
+            in_chans=in_chans,
+            n_classes=n_classes,
+            earlier=earlier,
+        )
+    return WishesFirst(wishes, planner, sampler.kind) if wishes else planner
 
+
+def check_wishes(config: SearchConfig, space: SearchSpace) -> None:
+    """Refuse points to begin with that are no points of the space.
+
+    Raises:
+        ConfigError: One sentence that names the point.
+    """
+    asked_for(space, config.sampler.begin_with, _middle)
+
+
+def _wishes(
+    config: SearchConfig, space: SearchSpace, image_size: int, earlier: Earlier | None
+) -> list[Wish]:
+    """Return what is begun first: the user's points, an earlier run's front, known networks."""
+    sampler = config.sampler
+    found = asked_for(space, sampler.begin_with, _middle)
+    if earlier is not None:
+        found += front_of(earlier, space)
+    if sampler.known_points:
+        most = max(1, round(KNOWN_SHARE * _start(config.budget.trials)))
+        known = known_to_be_good(space, image_size, _middle, most)
+        old = [] if earlier is None else [one.candidate.parameters() for one in earlier.results]
+        found += [one for one in known if one.values not in old]
+    return found
+
+
+def _middle(dimension: Dimension) -> Value:
+    return dimension.middle
+
+
+def _energy_first(
+    config: SearchConfig,
+    sampler: AutoSampler,
+    space: SearchSpace,
+    *,
+    image_size: int,
+    in_chans: int,
+    n_classes: int,
+    earlier: Earlier | None,
+) -> EnergyFirstPlanner:
     def count(values: Values) -> Sequence[float] | None:
         one = Candidate(
             space=space.name, builder=space.builder, architecture=values, hyperparameters={}

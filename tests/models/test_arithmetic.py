@@ -3,10 +3,10 @@
 import dataclasses
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from published_networks import POINTS, published
 from torch import nn
 
 from ecoautoml.errors import SpaceError
@@ -14,12 +14,10 @@ from ecoautoml.models.arithmetic import Counts, count_network
 from ecoautoml.models.build import BUILDERS, build_network
 from ecoautoml.models.cost import count_macs, count_params
 from ecoautoml.records.candidate import Candidate
-from ecoautoml.spaces import candidate, list_spaces, load_space
+from ecoautoml.spaces import list_spaces, load_space
 from ecoautoml.spaces.random import random_candidate
 from ecoautoml.spaces.vocabulary import BLOCK_BUILDERS
 
-POINTS = yaml.safe_load((Path(__file__).parent / "known_points.yaml").read_text())
-TRAINING = POINTS.pop("training")
 BLOCK_SPACES = [name for name in list_spaces() if load_space(name).builder in BLOCK_BUILDERS]
 SIDES = (29, 32, 7, 64, 33, 1, 224, 57)
 
@@ -126,20 +124,9 @@ def test_points_of_an_odd_space_are_counted_as_they_are_built(builder):
 
 @pytest.mark.parametrize("name", POINTS)
 def test_published_networks_are_counted_as_they_are_built(name):
-    point = published(name)
+    _, point = published(name)
     for side, in_chans in ((224, 3), (29, 1), (32, 3)):
         assert_counted_as_built(point, side, in_chans=in_chans, num_classes=1000)
-
-
-def published(name):
-    """Return a network of known_points.yaml as a candidate."""
-    values = {**TRAINING, **POINTS[name]["values"]}
-    for index, stage in enumerate(POINTS[name]["stages"]):
-        expansions = stage.get("expansion", [])
-        values[f"stage{index}.depth"] = stage.get("depth", len(expansions) or 1)
-        values |= {f"stage{index}.{k}": v for k, v in stage.items() if k != "expansion"}
-        values |= {f"stage{index}.block{j}.expansion": e for j, e in enumerate(expansions)}
-    return candidate(load_space(POINTS[name]["space"]), values)
 
 
 def test_one_block_counted_by_hand():

@@ -1,44 +1,20 @@
 """Published networks are points of the shipped spaces, and so are all points around them."""
 
-from pathlib import Path
-
 import pytest
 import timm
 import torch
-import yaml
+from published_networks import POINTS, published
 from torch import nn
 
 from ecoautoml.models.build import build_network
 from ecoautoml.models.cost import count_macs, count_params
 from ecoautoml.records.candidate import Candidate
-from ecoautoml.spaces import SearchSpace, candidate, load_space, neighbours, validate_point
-
-POINTS = yaml.safe_load((Path(__file__).parent / "known_points.yaml").read_text())
-TRAINING = POINTS.pop("training")
-
-
-def flat_values(point: dict) -> dict:
-    """Return the values of a point by dimension name."""
-    values = {**TRAINING, **point["values"]}
-    for index, stage in enumerate(point["stages"]):
-        settings = dict(stage)
-        expansions = settings.pop("expansion", [])
-        values[f"stage{index}.depth"] = settings.pop("depth", len(expansions) or 1)
-        values |= {f"stage{index}.{key}": value for key, value in settings.items()}
-        values |= {f"stage{index}.block{j}.expansion": e for j, e in enumerate(expansions)}
-    return values
-
-
-def known_candidate(name: str) -> tuple[SearchSpace, Candidate]:
-    space = load_space(POINTS[name]["space"])
-    values = flat_values(POINTS[name])
-    validate_point(space, values)
-    return space, candidate(space, values)
+from ecoautoml.spaces import neighbours
 
 
 @pytest.mark.parametrize("name", POINTS)
 def test_point_is_the_published_network(name):
-    _, point = known_candidate(name)
+    _, point = published(name)
     ours = build_network(point, in_chans=3, num_classes=1000).eval()
     theirs = timm.create_model(name).eval()
     ours.load_state_dict(theirs.state_dict(), strict=True)
@@ -58,13 +34,13 @@ def test_point_is_built_without_asking_timm_for_the_network(name, monkeypatch):
     monkeypatch.setattr(timm.models._factory, "model_entrypoint", refuse)
     with pytest.raises(AssertionError, match="asked for a whole network"):
         timm.create_model(name)
-    _, point = known_candidate(name)
+    _, point = published(name)
     assert count_params(build_network(point, in_chans=3, num_classes=1000)) > 1e6
 
 
 @pytest.mark.parametrize("name", POINTS)
 def test_point_uses_ordinary_dimensions_only(name):
-    space, point = known_candidate(name)
+    space, point = published(name)
     assert point.builder in ("mobilenet_v3", "efficientnet")
     for dimension_name, value in point.architecture.items():
         dimension = space.dimension(dimension_name)
@@ -74,7 +50,7 @@ def test_point_uses_ordinary_dimensions_only(name):
 
 @pytest.mark.parametrize("name", POINTS)
 def test_every_neighbour_builds_and_runs(name):
-    space, point = known_candidate(name)
+    space, point = published(name)
     around = neighbours(space, point)
     assert len(around) > 60
     assert len({other.key() for other in around} | {point.key()}) == len(around) + 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,15 +12,15 @@ from numpy.typing import NDArray
 
 from ecoautoml.config.constraints import Constraint
 from ecoautoml.config.preferences import NOTHING, Prefer
-from ecoautoml.errors import SpaceError
 from ecoautoml.records.progress import CONTINUE, Action, Decision
 from ecoautoml.records.turn import Move, Turn
-from ecoautoml.spaces.dimensions import SearchSpace, candidate
+from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.strategies.base import Begin, Earlier, GoOn, History, Planner, Running
 from ecoautoml.strategies.energy_first.planner import EnergyFirst, Known, Step
 from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status, Values
 from ecoautoml.strategies.energy_first.reading import Reader, in_joules, split
 from ecoautoml.strategies.energy_first.rungs import rung_epochs
+from ecoautoml.strategies.wishes import valid
 
 RANDOM, NEIGHBOURS = 60, 140
 """New candidates considered each time: counting one takes a third of a millisecond."""
@@ -85,7 +84,7 @@ class EnergyFirstPlanner(Planner):
         known: Tells what is known of candidates before they are run.
         start: Candidates begun before the model is asked.
         may_pause: Whether trainings may be halted for better ones.
-        earlier: An earlier run to learn from, whose front is run first; None: there is none.
+        earlier: An earlier run to learn from; None: there is none.
         seed: Seed of the search.
     """
 
@@ -108,8 +107,6 @@ class EnergyFirstPlanner(Planner):
         self._shares = shares if may_pause else (1.0,)
         self._may_pause, self._start = may_pause, start
         self._earlier = [] if earlier is None else self._learnt(earlier, space)
-        self._wishes = [] if earlier is None else list(_valid(earlier.front, space))
-        self._from = "" if earlier is None else earlier.name
         self._planner = EnergyFirst(
             space,
             self._shares,
@@ -124,8 +121,6 @@ class EnergyFirstPlanner(Planner):
     def next(self, history: History, state: Mapping[str, object]) -> Begin | GoOn | None:
         """Return what is expected to add the most per joule still to be spent."""
         reader, seen = self._read(history)
-        if history.may_begin and (wish := self._next_wish(seen)) is not None:
-            return wish
         plan = self._planner.plan(
             seen,
             state,
@@ -184,15 +179,6 @@ class EnergyFirstPlanner(Planner):
         reason = f"the first {self._start} candidates are looked at before any goes on"
         return Decision(action=Action.PAUSE, reason=f"{reason} ({n_begun} begun)")
 
-    def _next_wish(self, seen: Sequence[Seen]) -> Begin | None:
-        """Return a candidate of the earlier run's front that was not begun here yet."""
-        begun = [dict(one.values) for one in seen if one.number >= 0]
-        for values in self._wishes:
-            if values not in begun:
-                reason = f"on the front of the earlier run {self._from}"
-                return Begin(turn=Turn(move=Move.BEGIN, epoch=0, reason=reason), values=values)
-        return None
-
     def _learnt(self, earlier: Earlier, space: SearchSpace) -> list[Seen]:
         """Return an earlier run's trials as something to learn from, numbered below 0."""
         reader = Reader(
@@ -203,7 +189,7 @@ class EnergyFirstPlanner(Planner):
         )
         found: list[Seen] = []
         for one in reader.seen(History(finished=earlier.results)):
-            values = next(_valid([one.values], space), None)
+            values = next(valid([one.values], space), None)
             if values is None or not one.errors:
                 continue
             unknown = (None,) * len(self._costs)
@@ -234,13 +220,6 @@ class EnergyFirstPlanner(Planner):
         if not math.isfinite(history.left):
             return math.inf
         return history.left * reader.spent(history) / max(len(history.running), 1)
-
-
-def _valid(candidates: Sequence[Values], space: SearchSpace) -> Iterator[Values]:
-    """Yield those candidates that are points of a space, as it writes them."""
-    for values in candidates:
-        with contextlib.suppress(SpaceError):
-            yield candidate(space, values).parameters()
 
 
 def _why(step: Step) -> str:
