@@ -146,11 +146,25 @@ DataConfig = Annotated[
 
 class _Sampler(Section):
     begin_with: tuple[Mapping[str, Any], ...] = ()
-    """Points of the space to begin with, each as values by dimension; what one leaves out takes a
-    value in the middle."""
+    """Points of the space to begin with, each as values by dimension; what one leaves out takes
+    your best guess (``priors``), or a value in the middle."""
     known_points: bool = True
     """Whether published networks (MobileNetV3, EfficientNet-B0 and such) are begun first where the
     space holds them, at the resolution of the images: a quarter of the first trials at most."""
+
+
+class Prior(Section):
+    """What you suppose to be a good value."""
+
+    best_guess: bool | int | float | str
+    """The value you would try first."""
+    confidence: Literal["low", "medium", "high"] = "medium"
+    """How sure you are: about the best guess, numbers spread by a half, a quarter or an eighth of
+    their range; a choice without an order is 2, 4 or 8 times as likely as any other."""
+
+
+def _as_prior(value: Any) -> Any:
+    return value if isinstance(value, Mapping | Prior) else {"best_guess": value}
 
 
 class AutoSampler(_Sampler):
@@ -166,6 +180,11 @@ class AutoSampler(_Sampler):
     warm_start: Path | None = None
     """Folder of an earlier run of the same or a similar space: its trials are learnt from, and its
     front is run first. Its costs count only where they were measured on this machine."""
+    priors: Mapping[str, Annotated[Prior, BeforeValidator(_as_prior)]] = {}
+    """What you suppose about good values, by dimension ("learning_rate") or pattern of names
+    ("stage*.kernel"): a best guess, or `{best_guess: 0.003, confidence: high}` (low, medium or
+    high; medium unless said). Values near it are tried more often at first; what is seen outweighs
+    it."""
     pause: bool = True
     """Whether trainings are halted at a checkpoint for what promises more, and gone on with when
     their turn has come. Without, every trial runs to its end unless the pruner stops it."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
 
 from ecoautoml.config.models import AutoSampler, SearchConfig
+from ecoautoml.errors import ConfigError, SpaceError
 from ecoautoml.models.arithmetic import count_network
 from ecoautoml.records.candidate import Candidate, Value
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace
 from ecoautoml.spaces.random import random_candidate
 from ecoautoml.strategies.base import Earlier, Planner
+from ecoautoml.strategies.energy_first.priors import Guess
 from ecoautoml.strategies.energy_first.problem import Values
 from ecoautoml.strategies.energy_first.rungs import rung_shares
 from ecoautoml.strategies.energy_first.search import Aim, EnergyFirstPlanner, known_from
@@ -50,10 +53,11 @@ def make_planner(
         earlier: The earlier run that the configuration names.
 
     Raises:
-        ConfigError: A point to begin with is no point of the space.
+        ConfigError: A point to begin with is no point of the space, or a best guess no value of it.
     """
     sampler = config.sampler
-    wishes = _wishes(config, space, image_size, earlier)
+    guesses = _guesses(config, space)
+    wishes = _wishes(config, space, image_size, earlier, guesses)
     planner = None
     if isinstance(sampler, AutoSampler):
         planner = _energy_first(
@@ -64,37 +68,68 @@ def make_planner(
             in_chans=in_chans,
             n_classes=n_classes,
             earlier=earlier,
+            guesses=guesses,
         )
     return WishesFirst(wishes, planner, sampler.kind) if wishes else planner
 
 
 def check_wishes(config: SearchConfig, space: SearchSpace) -> None:
-    """Refuse points to begin with that are no points of the space.
+    """Refuse points to begin with, and best guesses, that the space does not hold.
 
     Raises:
-        ConfigError: One sentence that names the point.
+        ConfigError: One sentence that names the key.
     """
-    asked_for(space, config.sampler.begin_with, _middle)
+    asked_for(space, config.sampler.begin_with, _filling(_guesses(config, space)))
+
+
+def _guesses(config: SearchConfig, space: SearchSpace) -> dict[str, Guess]:
+    """Return what the user supposes, by dimension; a key may be a pattern of names.
+
+    Raises:
+        ConfigError: There is no such dimension, or it does not allow the value.
+    """
+    found: dict[str, Guess] = {}
+    priors = config.sampler.priors if isinstance(config.sampler, AutoSampler) else {}
+    varying = [one.name for one in space.dimensions]
+    for key, prior in priors.items():
+        try:
+            names = fnmatch.filter(varying, key) or [space.dimension(key).name]
+            for name in names:
+                value = space.dimension(name).accept(prior.best_guess)
+                found[name] = Guess(value=value, confidence=prior.confidence)
+        except SpaceError as error:
+            raise ConfigError(f"sampler.priors.{key}: {error}") from None
+    return found
 
 
 def _wishes(
-    config: SearchConfig, space: SearchSpace, image_size: int, earlier: Earlier | None
+    config: SearchConfig,
+    space: SearchSpace,
+    image_size: int,
+    earlier: Earlier | None,
+    guesses: Mapping[str, Guess],
 ) -> list[Wish]:
     """Return what is begun first: the user's points, an earlier run's front, known networks."""
-    sampler = config.sampler
-    found = asked_for(space, sampler.begin_with, _middle)
+    sampler, fill = config.sampler, _filling(guesses)
+    found = asked_for(space, sampler.begin_with, fill)
     if earlier is not None:
         found += front_of(earlier, space)
     if sampler.known_points:
         most = max(1, round(KNOWN_SHARE * _start(config.budget.trials)))
-        known = known_to_be_good(space, image_size, _middle, most)
+        known = known_to_be_good(space, image_size, fill, most)
         old = [] if earlier is None else [one.candidate.parameters() for one in earlier.results]
         found += [one for one in known if one.values not in old]
     return found
 
 
-def _middle(dimension: Dimension) -> Value:
-    return dimension.middle
+def _filling(guesses: Mapping[str, Guess]) -> Callable[[Dimension], Value]:
+    """Return what gives a dimension's best guess, or its middle where there is none."""
+
+    def fill(dimension: Dimension) -> Value:
+        guess = guesses.get(dimension.name)
+        return dimension.middle if guess is None else guess.value
+
+    return fill
 
 
 def _energy_first(
@@ -106,6 +141,7 @@ def _energy_first(
     in_chans: int,
     n_classes: int,
     earlier: Earlier | None,
+    guesses: Mapping[str, Guess],
 ) -> EnergyFirstPlanner:
     def count(values: Values) -> Sequence[float] | None:
         one = Candidate(
@@ -126,6 +162,7 @@ def _energy_first(
         ),
         shares=rung_shares(_most_epochs(config, space)),
         known=known_from(count, random_candidate(space, 0).parameters()),
+        guesses=guesses,
         start=sampler.n_startup_trials or _start(config.budget.trials),
         may_pause=sampler.pause and config.pruner.kind not in HALTING,
         earlier=earlier,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,7 @@ Values = Mapping[str, Value]
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """One parameter of a space: its values as places within [0, 1]."""
 
     dimension: Dimension
@@ -117,7 +117,7 @@ class Lattice:
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
-        self._columns = [_Column(one) for one in space.parameters]
+        self._columns = [Column(one) for one in space.parameters]
         self._index = {one.name: index for index, one in enumerate(space.parameters)}
         self.varying = np.array([not one.is_fixed for one in space.parameters], dtype=bool)
         self._names = [one.name for one in space.parameters]
@@ -145,9 +145,25 @@ class Lattice:
 
         return decode(self._space, choose).parameters()
 
-    def draw(self, rng: np.random.Generator, n: int) -> Array:
-        """Return random candidates, each value as likely as any other, ``(n, n_parameters)``."""
-        return self._only_active(self._anything(rng, n))
+    def column(self, name: str) -> tuple[int, Column]:
+        """Return the place of a parameter in a row, and the parameter."""
+        return self._index[name], self._columns[self._index[name]]
+
+    def draw(
+        self,
+        rng: np.random.Generator,
+        n: int,
+        change: Callable[[Array, np.random.Generator], Array] | None = None,
+    ) -> Array:
+        """Return random candidates, each value as likely as any other, ``(n, n_parameters)``.
+
+        Args:
+            rng: Chance.
+            n: How many.
+            change: Gives other rows instead, all parameters being active in them.
+        """
+        rows = self._anything(rng, n)
+        return self._only_active(rows if change is None else change(rows, rng))
 
     def change(self, rows: Array, rng: np.random.Generator, most: int) -> Array:
         """Return each candidate with 1 to ``most`` of its values drawn anew.

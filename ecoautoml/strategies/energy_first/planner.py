@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ecoautoml.strategies.energy_first.gain import (
 )
 from ecoautoml.strategies.energy_first.lattice import Lattice, stacked
 from ecoautoml.strategies.energy_first.memory import Memory
+from ecoautoml.strategies.energy_first.priors import Guess, Priors
 from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status, Values
 from ecoautoml.strategies.energy_first.situation import (
     Situation,
@@ -124,6 +125,7 @@ class EnergyFirst:
         is_exact: Whether the first columns of ``known`` are the costs themselves.
         is_resumed: Whether a longer training goes on where the shorter one ended.
         nearest: Gives the candidate to take instead, where not everything the space allows exists.
+        guesses: What the user supposes about good values, by dimension.
         start: Candidates begun before the model is asked.
         n_random: New candidates considered by chance.
         n_neighbours: New candidates considered next to those that lead.
@@ -140,6 +142,7 @@ class EnergyFirst:
         is_exact: bool = False,
         is_resumed: bool = True,
         nearest: Callable[[Values], Values] | None = None,
+        guesses: Mapping[str, Guess] | None = None,
         start: int = START,
         n_random: int = RANDOM,
         n_neighbours: int = NEIGHBOURS,
@@ -151,6 +154,7 @@ class EnergyFirst:
         self._start, self._n_random, self._n_neighbours = start, n_random, n_neighbours
         self._seed, self._nearest = seed, nearest
         self._lattice, self._encoder = Lattice(space), Encoder(space)
+        self._priors = Priors(guesses or {}, self._lattice)
         self._seen_places: dict[int, Array] = {}
         self._seen_known: dict[int, Array] = {}
 
@@ -234,13 +238,16 @@ class EnergyFirst:
         They are drawn from the seed alone, so they do not depend on what has been seen meanwhile.
         """
         rng = np.random.default_rng([self._seed, 0])
-        rows = self._existing(self._lattice.draw(rng, 20 * self._start))
+        rows = self._existing(self._lattice.draw(rng, 20 * self._start, self._priors.redrawn))
         rows = self._lattice.unknown(rows, rows[:0])
         candidates = [self._lattice.values(row) for row in rows]
         known = self._known(candidates)
         order = np.argsort(known[:, 0], kind="stable") if known.shape[1] else np.arange(len(rows))
         parts = [part for part in np.array_split(order, self._start) if len(part)]
-        chosen = [int(rng.choice(part)) for part in parts]
+        chosen = [
+            int(rng.choice(self._priors.half(part, rows, is_likely=index % 2 == 0)))
+            for index, part in enumerate(parts)
+        ]
         old = self._places(seen)
         fresh = [i for i in _spread(chosen) if len(self._lattice.unknown(rows[[i]], old))]
         return [Step(number=None, values=candidates[i], rung=0) for i in fresh]
@@ -268,6 +275,7 @@ class EnergyFirst:
             for rung, rows in self._groups(situation, may_begin).items()
             if len(rows)
         ]
+        worths = [self._supposed(worth, situation, len(seen)) for worth in worths]
         steps = [
             step
             for worth in worths
@@ -362,6 +370,21 @@ class EnergyFirst:
             mean=end.mean,
             variance=spread,
         )
+
+    def _supposed(self, worth: Worth, situation: Situation, n_trials: int) -> Worth:
+        """Return what candidates are worth, new ones weighed by what the user supposes."""
+        is_new = worth.rows >= len(situation.seen)
+        if not self._priors or not is_new.any():
+            return worth
+        trained = list(situation.logs[0])
+        trust = self._priors.trust(
+            situation.places[trained],
+            np.array([logs[0] for logs in situation.logs[0].values()]),
+            situation.log_costs[trained, : self._goal.n_costs],
+        )
+        index, places = worth.index.copy(), situation.places[worth.rows[is_new]]
+        index[is_new] = self._priors.weighed(index[is_new], places, trust / n_trials)
+        return replace(worth, index=index)
 
     def _forecast(
         self, rows: Rows, rung: int, situation: Situation, score: int
@@ -473,7 +496,7 @@ class EnergyFirst:
     ) -> Array:
         """Return new candidates: some by chance, more next to those that lead so far."""
         parents = places[self._leading(chosen)]
-        found = [self._lattice.draw(rng, self._n_random)]
+        found = [self._lattice.draw(rng, self._n_random, self._priors.redrawn)]
         if len(parents):
             mothers = parents[rng.integers(len(parents), size=self._n_neighbours)]
             found.append(self._lattice.change(mothers, rng, 2))

@@ -17,6 +17,7 @@ from ecoautoml.records.turn import Move, Turn
 from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.strategies.base import Begin, Earlier, GoOn, History, Planner, Running
 from ecoautoml.strategies.energy_first.planner import EnergyFirst, Known, Step
+from ecoautoml.strategies.energy_first.priors import Guess
 from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status, Values
 from ecoautoml.strategies.energy_first.reading import Reader, in_joules, split
 from ecoautoml.strategies.energy_first.rungs import rung_epochs
@@ -82,6 +83,7 @@ class EnergyFirstPlanner(Planner):
         aim: What the search is after.
         shares: Rungs as shares of a full training, ascending; the last is 1.
         known: Tells what is known of candidates before they are run.
+        guesses: What the user supposes about good values, by dimension.
         start: Candidates begun before the model is asked.
         may_pause: Whether trainings may be halted for better ones.
         earlier: An earlier run to learn from; None: there is none.
@@ -95,6 +97,7 @@ class EnergyFirstPlanner(Planner):
         *,
         shares: tuple[float, ...],
         known: Known | None,
+        guesses: Mapping[str, Guess] | None = None,
         start: int,
         may_pause: bool,
         earlier: Earlier | None = None,
@@ -112,6 +115,7 @@ class EnergyFirstPlanner(Planner):
             self._shares,
             known or _nothing,
             goal=aim.goal(self._scores, costs, self._costs),
+            guesses=guesses,
             start=start,
             n_random=RANDOM,
             n_neighbours=NEIGHBOURS,

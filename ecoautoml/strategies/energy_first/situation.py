@@ -46,6 +46,7 @@ class Situation:
         seen: Candidates that were begun, ``n_seen`` of them.
         fresh: New candidates.
         points: All candidates, ``n`` of them.
+        places: The same as rows of a `Lattice`, ``(n, n_parameters)``.
         apart: Distances of all from those seen, ``(n, n_seen)``.
         log_costs: Expected log costs, objectives first, ``(n, n_costs)``.
         cost_variance: Their variances; 0 where known.
@@ -59,6 +60,7 @@ class Situation:
     seen: Sequence[Seen]
     fresh: Sequence[Values]
     points: Points
+    places: Array
     apart: Distances
     log_costs: Array
     cost_variance: Array
@@ -183,6 +185,7 @@ def assess(
         seen=seen,
         fresh=fresh,
         points=points,
+        places=places,
         apart=apart,
         log_costs=log_costs,
         cost_variance=variance,
