@@ -185,6 +185,9 @@ class AutoSampler(_Sampler):
     ("stage*.kernel"): a best guess, or `{best_guess: 0.003, confidence: high}` (low, medium or
     high; medium unless said). Values near it are tried more often at first; what is seen outweighs
     it."""
+    zero_cost: Literal["none", "synflow"] = "none"
+    """A score of the untrained network, worked out at the probe and given to the model of accuracy
+    (column ``synflow``); what a first look at the training shows usually tells more."""
     pause: bool = True
     """Whether trainings are halted at a checkpoint for what promises more, and gone on with when
     their turn has come. Without, every trial runs to its end unless the pruner stops it."""

@@ -14,6 +14,9 @@ from typing import Literal
 INFERENCE_ENERGY = "inference_energy_j"
 """The objective whose values cannot always be told apart: two models may tie in it."""
 
+SYNFLOW = "synflow"
+"""A score of the untrained network; no objective, and no limit can be set to it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -115,6 +118,7 @@ DETAIL_COLUMNS: tuple[str, ...] = (
     "inference_energy_stage",
     "inference_energy_note",
     "ties_with",
+    SYNFLOW,
     "inference_energy_j_low",
     "inference_energy_j_high",
     "latency_p95_ms",

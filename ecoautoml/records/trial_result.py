@@ -51,12 +51,15 @@ class Probe:
         macs: Multiply-accumulate operations per image.
         size_bytes: Size of the exported file.
         inference: Energy and latency of the exported, untrained model on the target.
+        synflow: Score of the untrained network (`ecoautoml.models.zero_cost`); None: not asked for,
+            or it has none.
     """
 
     params: int
     macs: int
     size_bytes: int
     inference: InferenceMeasurement
+    synflow: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from ecoautoml.records.columns import (
     INFERENCE_ENERGY,
     METRICS,
     RESULT_COLUMNS,
+    SYNFLOW,
     batch_columns,
     column_with_ties,
 )
@@ -167,6 +168,7 @@ def _row(result: TrialResult, summary: RunSummary) -> dict[str, Any]:
     interrupted = summary.interrupted.get(result.number)
     training = _named(result, "training")
     row: dict[str, Any] = {name: metrics.get(name) for name in METRICS}
+    row[SYNFLOW] = metrics.get(SYNFLOW)
     row |= _batch_cells(result)
     row |= _inference_cells(result)
     if probe is not None:

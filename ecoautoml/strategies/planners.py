@@ -9,6 +9,7 @@ from ecoautoml.config.models import AutoSampler, SearchConfig
 from ecoautoml.errors import ConfigError, SpaceError
 from ecoautoml.models.arithmetic import count_network
 from ecoautoml.records.candidate import Candidate, Value
+from ecoautoml.records.columns import SYNFLOW
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace
 from ecoautoml.spaces.random import random_candidate
 from ecoautoml.strategies.base import Earlier, Planner
@@ -159,6 +160,7 @@ def _energy_first(
             constraints=config.parsed_constraints,
             prefer=config.prefer,
             guess_accuracy=1.0 / n_classes,
+            features=(SYNFLOW,) if sampler.zero_cost == "synflow" else (),
         ),
         shares=rung_shares(_most_epochs(config, space)),
         known=known_from(count, random_candidate(space, 0).parameters()),

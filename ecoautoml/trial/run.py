@@ -18,8 +18,9 @@ from ecoautoml.models.build import build_network
 from ecoautoml.models.checkpoint import save_checkpoint
 from ecoautoml.models.cost import count_macs, count_params
 from ecoautoml.models.deployable import Deployable
+from ecoautoml.models.zero_cost import synflow
 from ecoautoml.records.candidate import Candidate
-from ecoautoml.records.columns import INFERENCE_ENERGY, SCORES
+from ecoautoml.records.columns import INFERENCE_ENERGY, SCORES, SYNFLOW
 from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.progress import Action, Decision, Progress
 from ecoautoml.records.trial_result import (
@@ -150,11 +151,14 @@ def _probe(
     traced.write(model, file)
     with runtime.load(file) as session:
         inference = measure_session(session, images, meters, parts.config.measure, parts.target)
+    shape = (1, *images.images_nchw.shape[1:])
+    is_asked = getattr(parts.config.sampler, "zero_cost", "none") == "synflow"
     return Probe(
         params=count_params(model),
-        macs=count_macs(model, (1, *images.images_nchw.shape[1:])),
+        macs=count_macs(model, shape),
         size_bytes=file.stat().st_size,
         inference=inference,
+        synflow=synflow(model.network, shape) if is_asked else None,
     )
 
 
@@ -258,10 +262,12 @@ def measured_costs(inference: InferenceMeasurement) -> dict[str, float]:
 
 
 def _costs(probe: Probe) -> dict[str, float]:
+    score = {} if probe.synflow is None else {SYNFLOW: probe.synflow}
     return {
         "params": float(probe.params),
         "macs": float(probe.macs),
         "size_bytes": float(probe.size_bytes),
+        **score,
     }
 
 

@@ -11,7 +11,8 @@ def test_a_target_decides_what_is_suggested_everywhere(tmp_path):
         "at_least": {"validation_accuracy": 0.2},
         "reference": {"validation_accuracy": 0.05},
     }
-    result = search(quick_config(tmp_path, sampler="auto", prefer=prefer))
+    sampler = {"priors": {"learning_rate": 0.01}, "zero_cost": "synflow"}
+    result = search(quick_config(tmp_path, sampler=sampler, prefer=prefer))
     front = result.front
     reached = front[front["validation_accuracy"] >= 0.2]
     expected = front["trial"].iloc[-1] if reached.empty else reached["trial"].iloc[0]
@@ -21,3 +22,4 @@ def test_a_target_decides_what_is_suggested_everywhere(tmp_path):
     assert "Asked for: the cheapest model with at least 20.0 % accuracy" in page
     shown = run("front", tmp_path / "quick").stdout
     assert f"Suggested: trial {expected}, which {result.knee.reason}." in " ".join(shown.split())
+    assert (result.trials["synflow"] > 0).all()

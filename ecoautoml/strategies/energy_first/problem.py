@@ -63,6 +63,7 @@ class Goal:
             as failed.
         target_error: Error of the first score that is good enough: less is worth no more, and once
             it is reached, only what reaches it at lower costs counts; None: there is no target.
+        n_features: How many of the costs, the last ones, are none, but tell something about errors.
     """
 
     n_scores: int = 1
@@ -72,6 +73,7 @@ class Goal:
     worst_costs: tuple[float, ...] = (math.inf,)
     guess_error: float | None = None
     target_error: float | None = None
+    n_features: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,20 +41,22 @@ class Aim:
         constraints: Hard limits.
         prefer: What is of use of what may be found.
         guess_accuracy: Accuracy of guessing; None: unknown.
+        features: Columns known from the probe on that tell something about errors.
     """
 
     objectives: Sequence[str]
     constraints: Sequence[Constraint] = ()
     prefer: Prefer = NOTHING
     guess_accuracy: float | None = None
+    features: Sequence[str] = ()
 
-    def goal(self, scores: Sequence[str], costs: Sequence[str], limited: Sequence[str]) -> Goal:
+    def goal(self, scores: Sequence[str], costs: Sequence[str], known: Sequence[str]) -> Goal:
         """Return what the search is after in numbers.
 
         Args:
             scores: Objectives that training decides, the one with a target first.
             costs: Objectives that are costs.
-            limited: Costs: these, then others that are only limited.
+            known: These, then others that are only limited, then what only tells about errors.
         """
         limits, reference = _upper_limits(self.constraints), self.prefer.reference
         guess = self.guess_accuracy if scores[0] == "validation_accuracy" else None
@@ -62,7 +64,7 @@ class Aim:
         return Goal(
             n_scores=len(scores),
             n_costs=len(costs),
-            limits=tuple(limits.get(name, math.inf) for name in limited),
+            limits=tuple(limits.get(name, math.inf) for name in known),
             worst_errors=tuple(
                 min(_worst_error(name, self.constraints), 1.0 - reference.get(name, -math.inf))
                 for name in scores
@@ -72,6 +74,7 @@ class Aim:
             ),
             guess_error=None if guess is None else 1.0 - guess,
             target_error=None if target is None else max(1.0 - target[1], LEAST_TARGET),
+            n_features=len(self.features),
         )
 
 
@@ -106,9 +109,10 @@ class EnergyFirstPlanner(Planner):
         scores, costs = split(aim.objectives)
         self._scores = sorted(scores, key=lambda name: name not in aim.prefer.at_least)
         limits = _upper_limits(aim.constraints)
-        self._costs = [*costs, *(name for name in limits if name not in costs)]
+        self._costs = [*costs, *(name for name in limits if name not in costs), *aim.features]
         self._shares = shares if may_pause else (1.0,)
         self._may_pause, self._start = may_pause, start
+        self._useful = "be of use" if aim.prefer.at_least else "join the front"
         self._earlier = [] if earlier is None else self._learnt(earlier, space)
         self._planner = EnergyFirst(
             space,
@@ -137,10 +141,17 @@ class EnergyFirstPlanner(Planner):
         step = plan.steps[0]
         changed = plan.state if plan.state != state else None
         if step.number is None:
-            turn = Turn(move=Move.BEGIN, epoch=0, reason=_why(step), figures=step.figures)
+            turn = Turn(
+                move=Move.BEGIN, epoch=0, reason=_why(step, self._useful), figures=step.figures
+            )
             return Begin(turn=turn, values=step.values, state=changed)
         paused = next(one for one in history.paused if one.number == step.number)
-        turn = Turn(move=Move.GO_ON, epoch=paused.epochs, reason=_why(step), figures=step.figures)
+        turn = Turn(
+            move=Move.GO_ON,
+            epoch=paused.epochs,
+            reason=_why(step, self._useful),
+            figures=step.figures,
+        )
         return GoOn(number=step.number, turn=turn, state=changed)
 
     def decide(self, trial: Running, history: History, state: Mapping[str, object]) -> Decision:
@@ -226,14 +237,14 @@ class EnergyFirstPlanner(Planner):
         return history.left * reader.spent(history) / max(len(history.running), 1)
 
 
-def _why(step: Step) -> str:
+def _why(step: Step, useful: str) -> str:
     if not step.figures:
         return "one of the first candidates, spread over what they are known to cost"
     figures = step.figures
     return (
         f"best expected gain per joule: {figures['expected_gain']:.2%} of the hypervolume for "
         f"{figures['expected_training']:.2g} full trainings, with a chance of "
-        f"{figures['chance_to_join']:.0%} to join the front"
+        f"{figures['chance_to_join']:.0%} to {useful}"
     )
 
 

@@ -163,7 +163,9 @@ def assess(
     prices = [(one.price,) for one in seen] + [(None,)] * (len(places) - n_seen)
     log_price, _ = forecast_costs("price", memory, cost_points, cost_apart, prices, n_seen)
     price = np.exp(PRICE_POWER * log_price[:, 0])
-    points = _points(encoded, log_known if known.shape[1] else log_costs)
+    n_features = goal.n_features if known.shape[1] else 0
+    scores = log_costs[:, log_costs.shape[1] - n_features :]
+    points = _points(encoded, np.hstack([log_known, scores]) if known.shape[1] else log_costs)
     apart = Distances.between(points, points.rows(learnt))
     trained = [row for row, one in enumerate(seen) if one.errors and not has_failed(one, failing)]
     models, logs, bounds = [], [], []
