@@ -25,11 +25,13 @@ def non_dominated_mask(losses: Losses) -> NDArray[np.bool_]:
     points = as_matrix(losses)
     mask = np.zeros(len(points), dtype=np.bool_)
     known = np.flatnonzero(~np.isnan(points).any(axis=1))
-    candidates = points[known]
-    for index, point in zip(known, candidates, strict=True):
-        no_worse = (candidates <= point).all(axis=1)
-        better = (candidates < point).any(axis=1)
-        mask[index] = not (no_worse & better).any()
+    left = known[np.lexsort(points[known].T)]
+    columns = np.ascontiguousarray(points[left].T)
+    while len(left):  # in this order nobody beats the first of those left
+        first = columns[:, :1]
+        mask[left[(columns == first).all(axis=0)]] = True
+        is_better_somewhere = (columns < first).any(axis=0)
+        left, columns = left[is_better_somewhere], columns[:, is_better_somewhere]
     return mask
 
 

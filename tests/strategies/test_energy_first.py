@@ -162,7 +162,7 @@ def test_costs_are_learnt_from_what_was_counted_beforehand_and_known_ones_are_ce
     truth = [3.0 * energy_of(one) ** 1.1 for one in some]
     known = [(cost,) for cost in truth[:20]] + [(None,)] * 39 + [(truth[59],)]
     memory = Memory({}, np.random.default_rng(0))
-    mean, variance = forecast_costs("cost", memory, points, apart, known, 20)
+    mean, variance = forecast_costs("cost", memory, points, lambda: apart, known, 20)
     assert mean[[0, 59], 0] == pytest.approx(np.log([truth[0], truth[59]]))
     assert variance[[0, 59], 0].tolist() == [0.0, 0.0]
     errors = mean[20:59, 0] - np.log(truth[20:59])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ def forecast_costs(
     name: str,
     memory: Memory,
     points: Points,
-    apart: Distances,
+    apart: Callable[[], Distances],
     known: Sequence[Sequence[float | None]],
     n_learn: int,
 ) -> tuple[Array, Array]:
@@ -30,7 +30,8 @@ def forecast_costs(
         name: What kind of costs, for the memory.
         memory: Keeps kernel parameters.
         points: ``n`` candidates.
-        apart: Their distances from the first of them, ``(n, n_learn)``.
+        apart: Gives their distances from the first of them, ``(n, n_learn)``; asked where a cost
+            is to be learnt.
         known: Their costs, above 0, ``(n, n_costs)``; None where unknown.
         n_learn: How many of the first are learnt from.
 
@@ -46,8 +47,8 @@ def forecast_costs(
         learnt = np.flatnonzero(is_known[:n_learn])
         if len(learnt) and not is_known.all():
             these, targets = points.basis[learnt], logs[learnt]
-            among = apart.among(learnt, learnt)
+            among = apart().among(learnt, learnt)
             process = memory.fit(f"{name} {cost}", these, among, targets, PRIOR, least=4)
-            mean[:, cost], variance[:, cost] = process.predict(points, apart.among(every, learnt))
+            mean[:, cost], variance[:, cost] = process.predict(points, apart().among(every, learnt))
         mean[is_known, cost], variance[is_known, cost] = logs[is_known], 0.0
     return mean, variance

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace
 
@@ -47,12 +48,13 @@ class Encoded:
         The mean over all columns of how far numbers are apart, 1 for unequal choices (Gower 1971,
         doi 10.2307/2528823): a distance whose negative exponential is a kernel.
         """
-        total = np.zeros((len(self), len(other)))
-        for one, two in zip(self.numbers.T, other.numbers.T, strict=True):
-            total += np.abs(one[:, None] - two[None])
+        n_columns = self.numbers.shape[1] + self.choices.shape[1]
+        n_unequal = np.zeros((len(self), len(other)), dtype=np.int32)
         for code, code_two in zip(self.choices.T, other.choices.T, strict=True):
-            total += code[:, None] != code_two[None]
-        return np.asarray(total / max(self.numbers.shape[1] + self.choices.shape[1], 1))
+            n_unequal += code.astype(np.int32)[:, None] != code_two.astype(np.int32)[None]
+        if not self.numbers.shape[1]:
+            return np.asarray(n_unequal / max(n_columns, 1))
+        return np.asarray((cdist(self.numbers, other.numbers, "cityblock") + n_unequal) / n_columns)
 
 
 class Encoder:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecoautoml.records.candidate import Value
-from ecoautoml.spaces.dimensions import Condition, Dimension, SearchSpace, decode
+from ecoautoml.spaces.dimensions import SECTIONS, Condition, Dimension, SearchSpace
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Value]
@@ -58,19 +58,25 @@ class Column:
         low, high = self._bounds
         step = one.step or (1 if one.kind == "int" else None)
         if not one.log:
-            found = low + places * (high - low)
-            return found if n is None else low + np.round(places * max(n - 1, 1)) * (step or 0.0)
+            if n is None:
+                return np.clip(low + places * (high - low), low, high)
+            return low + np.round(places * max(n - 1, 1)) * (step or 0.0)
         found = np.exp(math.log(low) + places * (math.log(high) - math.log(low)))
         if step is None:
             return np.clip(found, low, high)
         return np.clip(low + np.round((found - low) / step) * step, low, high)
 
-    def value(self, place: float) -> object:
-        """Return the value at a place."""
-        number = float(self.numbers(np.array([place]))[0])
-        if self.dimension.kind == "categorical":
-            return self.dimension.choices[int(number)]
-        return int(number) if self.dimension.kind == "int" else number
+    def values(self, places: Array) -> Sequence[Value]:
+        """Return the values at places."""
+        one = self.dimension
+        numbers = self.numbers(places)
+        if one.kind == "categorical":
+            return [one.choices[index] for index in numbers.astype(np.int64).tolist()]
+        if one.kind == "int":
+            return [int(number) for number in numbers.tolist()]
+        if one.step is None:
+            return list(numbers.tolist())
+        return [round(number, 12) for number in numbers.tolist()]  # 0.3, not 0.1 + 2 x 0.1
 
     def place(self, value: Value) -> float:
         """Return the place of a value."""
@@ -116,11 +122,12 @@ class Lattice:
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        self._space = space
         self._columns = [Column(one) for one in space.parameters]
         self._index = {one.name: index for index, one in enumerate(space.parameters)}
         self.varying = np.array([not one.is_fixed for one in space.parameters], dtype=bool)
         self._names = [one.name for one in space.parameters]
+        sections = [SECTIONS.index(one.section) for one in space.parameters]
+        self._in_order = sorted(range(len(sections)), key=sections.__getitem__)
 
     def __len__(self) -> int:
         return len(self._columns)
@@ -138,12 +145,17 @@ class Lattice:
 
     def values(self, row: Array) -> dict[str, Value]:
         """Return the candidate of a row, as values by parameter."""
+        return self.candidates(row[None])[0]
 
-        def choose(dimension: Dimension) -> object:
-            index = self._index[dimension.name]
-            return self._columns[index].value(float(row[index]))
-
-        return decode(self._space, choose).parameters()
+    def candidates(self, rows: Array) -> list[dict[str, Value]]:
+        """Return the candidates of rows, each as values by parameter."""
+        found: list[dict[str, Value]] = [{} for _ in rows]
+        for index in self._in_order:
+            active = np.flatnonzero(~np.isnan(rows[:, index]))
+            values = self._columns[index].values(rows[active, index])
+            for row, value in zip(active.tolist(), values, strict=True):
+                found[row][self._names[index]] = value
+        return found
 
     def column(self, name: str) -> tuple[int, Column]:
         """Return the place of a parameter in a row, and the parameter."""

@@ -240,7 +240,7 @@ class EnergyFirst:
         rng = np.random.default_rng([self._seed, 0])
         rows = self._existing(self._lattice.draw(rng, 20 * self._start, self._priors.redrawn))
         rows = self._lattice.unknown(rows, rows[:0])
-        candidates = [self._lattice.values(row) for row in rows]
+        candidates = self._lattice.candidates(rows)
         known = self._known(candidates)
         order = np.argsort(known[:, 0], kind="stable") if known.shape[1] else np.arange(len(rows))
         parts = [part for part in np.array_split(order, self._start) if len(part)]
@@ -293,7 +293,7 @@ class EnergyFirst:
     ) -> Situation:
         old = self._places(chosen)
         new = self._pool(seen, chosen, old, rng) if may_begin else old[:0]
-        fresh = [self._lattice.values(row) for row in new]
+        fresh = self._lattice.candidates(new)
         known = self._known_of(chosen)
         if fresh:
             known = np.vstack([known, self._known(fresh)])
@@ -511,7 +511,7 @@ class EnergyFirst:
 
     def _leading(self, chosen: Sequence[Seen]) -> list[int]:
         """Return who has, for its costs, the least errors at the first rung or at the end."""
-        costs = np.array([self._costs_of(one) for one in chosen], dtype=np.float64)
+        costs = self._costs_of(chosen)
         failing = failing_error(chosen, self._goal)
         leading: list[int] = []
         for rung in sorted({0, self.last}):
@@ -528,12 +528,12 @@ class EnergyFirst:
                 leading += np.array(reached)[is_on].tolist()
         return leading
 
-    def _costs_of(self, one: Seen) -> list[float]:
-        """Return the costs to be kept low; NaN where unknown."""
+    def _costs_of(self, seen: Sequence[Seen]) -> Array:
+        """Return the costs to be kept low, ``(n_seen, n_costs)``; NaN where unknown."""
         n_costs = self._goal.n_costs
         if self._is_exact:
-            return list(self._known_of([one])[0, :n_costs])
-        return [math.nan if cost is None else cost for cost in one.costs[:n_costs]]
+            return self._known_of(seen)[:, :n_costs]
+        return stacked([np.array(one.costs[:n_costs], dtype=np.float64) for one in seen], n_costs)
 
     def _places(self, seen: Sequence[Seen]) -> Array:
         """Return candidates as rows, each worked out once."""

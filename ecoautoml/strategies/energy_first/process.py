@@ -64,23 +64,30 @@ class Distances:
     costs: Array
 
     @classmethod
-    def between(cls, one: Points, two: Points) -> Self:
-        """Return the distances of all pairs, ``(n_one, n_two)`` each."""
-        squared = (
-            (one.features**2).sum(axis=1)[:, None]
-            + (two.features**2).sum(axis=1)[None]
-            - 2.0 * one.features @ two.features.T
-        )
+    def between(cls, one: Points, two: Points, make_up: Array | None = None) -> Self:
+        """Return the distances of all pairs, ``(n_one, n_two)`` each.
+
+        Args:
+            one: Points.
+            two: Points.
+            make_up: Their distances by make-up, where these are known already.
+        """
         n_features, n_costs = max(one.features.shape[1], 1), max(one.costs.shape[1], 1)
+        squared = (-2.0 * one.features) @ two.features.T  # in place from here: tables are large
+        squared += (one.features**2).sum(axis=1)[:, None]
+        squared += (two.features**2).sum(axis=1)[None]
+        squared *= 3.0 / n_features  # Matern 3/2
         return cls(
-            make_up=one.encoded.distance(two.encoded),
-            features=np.sqrt(3.0 * np.maximum(squared, 0.0) / n_features),  # Matern 3/2
-            costs=one.costs @ two.costs.T / n_costs,
+            make_up=one.encoded.distance(two.encoded) if make_up is None else make_up,
+            features=np.sqrt(np.maximum(squared, 0.0, out=squared), out=squared),
+            costs=(one.costs / n_costs) @ two.costs.T,
         )
 
     def among(self, rows: Rows, columns: Rows) -> Self:
         """Return those of some pairs."""
-        index = np.ix_(np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64))
+        above, across = np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)
+        is_whole = np.array_equal(across, np.arange(self.make_up.shape[1]))
+        index = above if is_whole else np.ix_(above, across)  # whole rows are copied much faster
         return replace(
             self,
             make_up=self.make_up[index],

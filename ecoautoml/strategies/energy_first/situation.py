@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def selected(seen: Sequence[Seen], goal: Goal, last: int) -> list[Seen]:
         return list(seen)
     failing = failing_error(seen, goal)
     keep = {one.number for one in seen if one.status is Status.RUNNING}
-    for rung in (last, 0):
+    for rung in sorted({last, 0}):
         reached = [one for one in seen if len(one.errors) > rung and not has_failed(one, failing)]
         for one in _layered(reached, rung, MOST_LEARNT // 3):
             keep.add(one.number)
@@ -118,15 +119,14 @@ def selected(seen: Sequence[Seen], goal: Goal, last: int) -> list[Seen]:
 
 def _layered(seen: Sequence[Seen], rung: int, count: int) -> list[Seen]:
     """Return candidates front by front, until there are enough."""
-    left, found = list(seen), list[Seen]()
-    while left and len(found) < count:
-        losses = np.array(
-            [[*one.errors[rung], *(cost or math.inf for cost in one.costs)] for one in left]
-        )
-        is_on = non_dominated_mask(np.nan_to_num(losses, posinf=1e300))
-        found += [one for one, on in zip(left, is_on, strict=True) if on]
-        left = [one for one, on in zip(left, is_on, strict=True) if not on]
-    return found[:count]
+    losses = [[*one.errors[rung], *(cost or math.inf for cost in one.costs)] for one in seen]
+    table = np.nan_to_num(np.array(losses), posinf=1e300)
+    left, found = np.arange(len(seen)), list[int]()
+    while len(left) and len(found) < count:
+        is_on = non_dominated_mask(table[left])
+        found += left[is_on].tolist()
+        left = left[~is_on]
+    return [seen[row] for row in found[:count]]
 
 
 def assess(
@@ -158,7 +158,12 @@ def assess(
     log_known = np.log(np.maximum(known, 1e-12))
     cost_points = _points(encoded, log_known, encoded.numbers)
     learnt = np.arange(n_seen)
-    cost_apart = Distances.between(cost_points, cost_points.rows(learnt))
+    make_up = encoded.distance(encoded.rows(learnt))
+
+    @functools.cache
+    def cost_apart() -> Distances:
+        return Distances.between(cost_points, cost_points.rows(learnt), make_up)
+
     log_costs, variance = forecast_costs("cost", memory, cost_points, cost_apart, costs, n_seen)
     prices = [(one.price,) for one in seen] + [(None,)] * (len(places) - n_seen)
     log_price, _ = forecast_costs("price", memory, cost_points, cost_apart, prices, n_seen)
@@ -166,7 +171,7 @@ def assess(
     n_features = goal.n_features if known.shape[1] else 0
     scores = log_costs[:, log_costs.shape[1] - n_features :]
     points = _points(encoded, np.hstack([log_known, scores]) if known.shape[1] else log_costs)
-    apart = Distances.between(points, points.rows(learnt))
+    apart = Distances.between(points, points.rows(learnt), make_up)
     trained = [row for row, one in enumerate(seen) if one.errors and not has_failed(one, failing)]
     models, logs, bounds = [], [], []
     for score in range(goal.n_scores if trained else 0):
@@ -211,7 +216,7 @@ def front_of(situation: Situation, goal: Goal, last: int) -> tuple[Front, Array]
         if found is not None and one.is_allowed:
             rows.append(row)
             errors.append(found[0])
-            axes.append([*situation.log_costs[row, : goal.n_costs], *np.log(found[1:])])
+            axes.append([*situation.log_costs[row, : goal.n_costs], *map(math.log, found[1:])])
     trained = list(situation.logs[0])
     worst = situation.log_costs[:, : goal.n_costs].max(axis=0, initial=-np.inf)
     worst = np.minimum(worst, np.log(goal.worst_costs)) if goal.n_costs else worst
