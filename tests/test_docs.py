@@ -57,6 +57,11 @@ def test_the_readme_links_to_every_page():
     assert {page for page in PAGES[1:] if page not in linked} == set()
 
 
+def test_the_optuna_page_shows_what_the_example_runs():
+    shown = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "optuna.md").read_text(), re.DOTALL)
+    assert shown.group(1) in (ROOT / "examples" / "optuna_study.py").read_text()
+
+
 def test_every_room_stands_in_the_architecture():
     text = (ROOT / "docs" / "architecture.md").read_text()
     package = ROOT / "ecoautoml"

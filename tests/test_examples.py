@@ -1,7 +1,10 @@
 """Every example, and the README's Python, run as a user runs them."""
 
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.slow
 def test_each_example_has_a_test():
     tested = set(re.findall(r"\d\d_\w+\.yaml", Path(__file__).read_text()))
     assert {path.name for path in EXAMPLES.glob("*.yaml")} == tested
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"optuna_study.py"}
 
 
 def test_first_search(tmp_path):
@@ -80,6 +84,25 @@ def test_own_images_without_a_path_say_what_to_do(tmp_path):
     assert done.returncode == 2
     assert "images" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_optuna_study_of_ones_own():
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "optuna_study.py", "25"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    counted, _, *front = done.stdout.splitlines()
+    n_pruned, n_trials = map(int, re.findall(r"\d+", counted))
+    assert n_trials == 25
+    assert 0 <= n_pruned < 25
+    errors = [float(line.split()[0]) for line in front]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.1
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
