@@ -59,6 +59,7 @@ class Goal:
             where there is none.
         worst_errors: Error from which on nothing counts, by score; inf: the search finds one.
         worst_costs: Cost from which on nothing counts, by objective; inf: the search finds one.
+        is_open_below: Whether being cheaper than all that works so far counts.
         guess_error: Error of guessing, in the first score; None: unknown, then no training counts
             as failed.
         target_error: Error of the first score that is good enough: less is worth no more, and once
@@ -71,6 +72,7 @@ class Goal:
     limits: tuple[float, ...] = (math.inf,)
     worst_errors: tuple[float, ...] = (math.inf,)
     worst_costs: tuple[float, ...] = (math.inf,)
+    is_open_below: bool = False
     guess_error: float | None = None
     target_error: float | None = None
     n_features: int = 0

@@ -17,6 +17,8 @@ Rows = Sequence[int] | NDArray[np.int64]
 STEPS = 40
 """Tries of other kernel parameters per fit; each costs one factorisation."""
 LEAST_VARIANCE = 1e-6
+ROWS = 32
+"""Rows of a covariance worked out at once, so that what is in between stays in the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +117,18 @@ class Kernel:
     def __call__(self, apart: Distances, basis: Array, other_basis: Array) -> Array:
         """Return the covariance of noiseless values of points whose distances are known."""
         make, length, smooth, reach, linear = np.exp(self.log[:5])
-        radius = apart.features / reach
-        return np.asarray(
-            make * np.exp(-apart.make_up / length)
-            + smooth * (1.0 + radius) * np.exp(-radius)
-            + linear * apart.costs
-            + (basis * self.basis_variance) @ other_basis.T
-        )
+        found = np.empty(apart.make_up.shape)
+        for start in range(0, len(found), ROWS):
+            part = slice(start, start + ROWS)
+            radius = apart.features[part] / reach
+            found[part] = (
+                make * np.exp(-apart.make_up[part] / length)
+                + smooth * (1.0 + radius) * np.exp(-radius)
+                + linear * apart.costs[part]
+            )
+        if basis.shape[1]:
+            found += (basis * self.basis_variance) @ other_basis.T
+        return found
 
     def variance(self, points: Points) -> Array:
         """Return the prior variance of noiseless values."""

@@ -226,6 +226,8 @@ def front_of(situation: Situation, goal: Goal, last: int) -> tuple[Front, Array]
     # unless all that works so far costs too much to count
     most = np.log(goal.worst_costs[: goal.n_costs])
     least = np.where(least < most, least, most - ROOM)
+    if goal.is_open_below:
+        least = np.full(goal.n_costs, -np.inf)
     width = goal.n_costs + goal.n_scores - 1
     front = Front.of(
         np.array(axes, dtype=np.float64).reshape(len(rows), width),

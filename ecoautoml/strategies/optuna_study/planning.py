@@ -100,6 +100,7 @@ class Task:
             limits=(*[math.inf] * len(self.known), *[limit] * n_limited),
             worst_errors=(math.inf,) * len(self.learnt),
             worst_costs=(math.inf,) * len(self.known),
+            is_open_below=True,
         )
 
 
