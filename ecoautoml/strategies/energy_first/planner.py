@@ -26,6 +26,7 @@ from ecoautoml.strategies.energy_first.memory import Memory
 from ecoautoml.strategies.energy_first.priors import Guess, Priors
 from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status, Values
 from ecoautoml.strategies.energy_first.situation import (
+    MOST_LEARNT,
     Situation,
     assess,
     failing_error,
@@ -129,6 +130,7 @@ class EnergyFirst:
         start: Candidates begun before the model is asked.
         n_random: New candidates considered by chance.
         n_neighbours: New candidates considered next to those that lead.
+        most_learnt: Candidates the models learn from.
         seed: Seed of all chance.
     """
 
@@ -146,13 +148,14 @@ class EnergyFirst:
         start: int = START,
         n_random: int = RANDOM,
         n_neighbours: int = NEIGHBOURS,
+        most_learnt: int = MOST_LEARNT,
         seed: int = 0,
     ) -> None:
         self._shares, self._is_resumed = tuple(shares), is_resumed
         self._goal = goal or Goal()
         self._known, self._is_exact = known, is_exact
         self._start, self._n_random, self._n_neighbours = start, n_random, n_neighbours
-        self._seed, self._nearest = seed, nearest
+        self._seed, self._nearest, self._most_learnt = seed, nearest, most_learnt
         self._lattice, self._encoder = Lattice(space), Encoder(space)
         self._priors = Priors(guesses or {}, self._lattice)
         self._seen_places: dict[int, Array] = {}
@@ -265,7 +268,7 @@ class EnergyFirst:
         at_hand: int | None = None,
     ) -> list[Step]:
         """Return what can be done next, the best first."""
-        chosen = selected(seen, self._goal, self.last)
+        chosen = selected(seen, self._goal, self.last, self._most_learnt)
         situation = self._situation(seen, chosen, memory, rng, may_begin)
         if not situation.models:  # nothing has worked so far
             return [Step(number=None, values=one, rung=0) for one in situation.fresh[:MOST_STEPS]]

@@ -97,21 +97,21 @@ def failing_error(seen: Sequence[Seen], goal: Goal) -> float:
     return FAILED * goal.guess_error
 
 
-def selected(seen: Sequence[Seen], goal: Goal, last: int) -> list[Seen]:
+def selected(seen: Sequence[Seen], goal: Goal, last: int, most: int = MOST_LEARNT) -> list[Seen]:
     """Return the candidates to learn from and to choose among; all of them while they are few.
 
     Kept are those that run, those that lead at a rung for what they cost, and the latest.
     """
-    if len(seen) <= MOST_LEARNT:
+    if len(seen) <= most:
         return list(seen)
     failing = failing_error(seen, goal)
     keep = {one.number for one in seen if one.status is Status.RUNNING}
     for rung in sorted({last, 0}):
         reached = [one for one in seen if len(one.errors) > rung and not has_failed(one, failing)]
-        for one in _layered(reached, rung, MOST_LEARNT // 3):
+        for one in _layered(reached, rung, most // 3):
             keep.add(one.number)
     for one in reversed(seen):
-        if len(keep) >= MOST_LEARNT:
+        if len(keep) >= most:
             break
         keep.add(one.number)
     return [one for one in seen if one.number in keep]

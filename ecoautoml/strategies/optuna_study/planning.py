@@ -31,6 +31,8 @@ from ecoautoml.strategies.optuna_study.space import StudySpace
 Array = NDArray[np.float64]
 RANDOM_SHARE = 0.3
 """Share of the candidates drawn by chance; the others are next to those that lead."""
+MOST_LEARNT = 200
+"""Trials the models learn from: those that lead, and the latest."""
 SPARE = 8
 """Further proposals to fall back on, where rounding makes one equal to an earlier trial."""
 MOST_ANSWERS = 4096
@@ -141,6 +143,7 @@ class StudyPlanner:
             start=start,
             n_random=n_random,
             n_neighbours=max(1, n_candidates - n_random),
+            most_learnt=MOST_LEARNT,
             seed=seed,
         )
         self._codes: dict[int, Values] = {}
