@@ -12,6 +12,7 @@ from ecoautoml import SearchResult, search
 from ecoautoml.records.trial_result import TrialState
 from ecoautoml.records.turn import Move
 from ecoautoml.study.ledger import Ledger
+from ecoautoml.trial.pausing import pause_file
 
 pytestmark = pytest.mark.slow
 
@@ -110,8 +111,11 @@ def test_the_bill_adds_up_and_holds_what_waits(result):
 
 
 def test_checkpoints_are_kept_of_those_that_wait_and_of_nobody_else(result):
-    kept = {file.name for file in (result.folder / "paused").iterdir()}
-    assert kept == {f"trial_{n:04d}.pt" for n in numbers(result, TrialState.PAUSED)}
+    folder = result.folder / "paused"
+    waiting = [one for one in result.results if one.state is TrialState.PAUSED]
+    wanted = {pause_file(folder, one.number, one.epochs) for one in waiting}
+    assert waiting
+    assert set(folder.iterdir()) == wanted
 
 
 @pytest.mark.timeout(600)
