@@ -44,11 +44,10 @@ def situation(goal, is_scored):
         Encoder(SPACE),
         goal,
         (0.1, 1.0),
-        Memory({}, np.random.default_rng(0)),
+        Memory({}),
     )
     rows = np.arange(20, 30)
-    apart = found.apart.among(rows, np.arange(30))
-    expected = found.models[0].first(found.points.rows(rows), apart).mean
+    expected = found.models[0].first(found.points.rows(rows)).mean
     truth = np.log([error_of(one, 0.1) * hidden(one) ** 0.5 for one in some[20:]])
     return float(np.sqrt(np.mean((expected - truth) ** 2)))
 

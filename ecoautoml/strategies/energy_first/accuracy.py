@@ -11,28 +11,28 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecoautoml.strategies.energy_first.memory import Memory
-from ecoautoml.strategies.energy_first.process import Distances, Kernel, Points, Process
+from ecoautoml.strategies.energy_first.process import Kernel, Points, Process
 
 Array = NDArray[np.float64]
 FALL = 0.25
 """By how much the log error falls while the training gets e times as long; corrected by data."""
 FALL_DEVIATION = 0.3
-SLOPE_DEVIATION = 0.2
+SLOPE_DEVIATION = 0.5
 UNKNOWN_VARIANCE = 0.01
 """Variance of a later rung's log error before any of it was seen."""
 UNIT = 0.1
 """Log errors of later rungs are modelled in tenths: their spread is known before there are many."""
 FIRST_PRIOR = Kernel(log=np.log([0.5, 0.3, 0.5, 2.0, 0.3, 0.02]))
 LATER_PRIOR = Kernel(
-    log=np.log([0.07, 0.3, 0.5, 2.0, 0.1, 0.02]),
-    least_noise=0.03,
+    log=np.log([0.6, 0.7, 0.3, 2.0, 0.4, 0.02]),
+    least_noise=0.1,
     basis_variance=np.array([FALL_DEVIATION, SLOPE_DEVIATION]) ** 2 / UNIT**2,
 )
 SQUEEZED = 0.25
@@ -69,7 +69,7 @@ class AccuracyModel:
         ]
         self._name, self._memory = name, memory
         self._processes: list[_Fitted | None] = [None] * len(shares)
-        self._center = 0.0
+        self._center, self._width = 0.0, 1.0
 
     @property
     def last(self) -> int:
@@ -84,7 +84,6 @@ class AccuracyModel:
     def learn(
         self,
         points: Points,
-        apart: Distances,
         errors: Mapping[int, Sequence[float]],
         bound: float,
     ) -> dict[int, list[float]]:
@@ -95,15 +94,15 @@ class AccuracyModel:
 
         Args:
             points: ``n`` points, what was trained among them.
-            apart: Distances among them, ``(n, n)``.
             errors: Errors at the rungs reached, at least the first, by the row of what was trained.
             bound: Final error beyond which differences do not matter.
         """
         logs = self._logs(errors, bound)
         firsts = np.array([each[0] for each in logs.values()])
         self._center = float(np.quantile(firsts, 0.3))
+        self._width = max(float(firsts.std()), 1e-3)
         trained = list(logs)
-        self._fit(0, points.rows(trained), apart, trained, firsts, FIRST_PRIOR, None)
+        self._fit(0, points.rows(trained), firsts, FIRST_PRIOR, None)
         for rung in range(1, len(self._processes)):
             reached = [index for index, each in logs.items() if len(each) > rung]
             if not reached:
@@ -111,29 +110,25 @@ class AccuracyModel:
                 continue
             before = np.array([logs[index][rung - 1] for index in reached])
             after = np.array([logs[index][rung] for index in reached])
-            these = points.rows(reached).with_basis(self._basis(before))
+            these = self._knowing(points.rows(reached), before)
             change = after - before + self._falls[rung - 1]
-            self._fit(rung, these, apart, reached, change, LATER_PRIOR, UNIT)
+            self._fit(rung, these, change, LATER_PRIOR, UNIT)
         return logs
 
-    def believe(self, points: Points, apart: Distances, running: Sequence[int]) -> None:
+    def believe(self, points: Points) -> None:
         """Take for known, at the first rung, what is expected of trainings that run towards it.
 
         So that others like them are not begun meanwhile (kriging believer, Ginsbourger et al. 2010,
         doi 10.1007/978-3-642-10701-6_6).
 
         Args:
-            points: All that was trained or runs.
-            apart: Distances among them.
-            running: Rows of those that run.
+            points: Those that run.
         """
         fitted = self._processes[0]
         assert fitted is not None, "learn first"
-        these = apart.among(running, fitted.rows)
-        expected, _ = fitted.process.predict(points.rows(running), these)
-        rows = [*fitted.rows, *running]
+        expected, _ = fitted.process.predict(points)
         targets = np.concatenate([fitted.targets, expected])
-        self._fit(0, points.rows(rows), apart, rows, targets, FIRST_PRIOR, None)
+        self._fit(0, fitted.process.fitted.and_(points), targets, FIRST_PRIOR, None)
 
     def _logs(self, errors: Mapping[int, Sequence[float]], bound: float) -> dict[int, list[float]]:
         firsts = [each[0] for each in errors.values()]
@@ -145,82 +140,71 @@ class AccuracyModel:
             for row, each in errors.items()
         }
 
-    def first(self, points: Points, apart: Distances) -> Forecast:
-        """Return what candidates are expected to reach at the first rung.
-
-        Args:
-            points: The candidates.
-            apart: Their distances from the points given to `learn`.
-        """
+    def first(self, points: Points) -> Forecast:
+        """Return what candidates are expected to reach at the first rung."""
         fitted = self._processes[0]
         assert fitted is not None, "learn first"
-        these = apart.among(np.arange(len(points)), fitted.rows)
-        mean, variance = fitted.process.predict(points, these)
+        mean, variance = fitted.process.predict(points)
         return Forecast(mean=mean, variance=variance)
 
-    def later(self, points: Points, apart: Distances, rung: int, before: Array) -> Forecast:
+    def later(self, points: Points, rung: int, before: Array) -> Forecast:
         """Return what candidates are expected to reach at a rung, given the rung before.
 
         Args:
             points: The candidates.
-            apart: Their distances from the points given to `learn`.
             rung: From 1.
             before: Their log errors at the rung before, ``(n,)``.
         """
         fitted, fall = self._processes[rung], self._falls[rung - 1]
         if fitted is None:
             return Forecast(mean=before - fall, variance=np.full(len(before), UNKNOWN_VARIANCE))
-        these = apart.among(np.arange(len(points)), fitted.rows)
-        change, variance = fitted.process.predict(points.with_basis(self._basis(before)), these)
+        change, variance = fitted.process.predict(self._knowing(points, before))
         slope = 1.0 + float(fitted.process.basis_weights[1])
         return Forecast(mean=before - fall + change, variance=variance, slope=slope)
 
-    def final(self, points: Points, apart: Distances, rung: int, log_error: Array) -> Forecast:
+    def final(self, points: Points, rung: int, log_error: Array) -> Forecast:
         """Return what candidates are expected to reach in the end.
 
         Args:
             points: The candidates.
-            apart: Their distances from the points given to `learn`.
             rung: The rung they have reached.
             log_error: Their log errors there, ``(n,)``.
         """
         mean, variance, slope = log_error, np.zeros(len(log_error)), 1.0
         for later in range(rung + 1, len(self._processes)):
-            step = self.later(points, apart, later, mean)
+            step = self.later(points, later, mean)
             mean, variance = step.mean, step.variance + step.slope**2 * variance
             slope *= step.slope
         return Forecast(mean=mean, variance=variance, slope=slope)
 
-    def _basis(self, before: Array) -> Array:
-        return np.stack([np.ones(len(before)), before - self._center], axis=1)
+    def _knowing(self, points: Points, before: Array) -> Points:
+        """Return points as the process of a later rung takes them."""
+        off = before - self._center
+        return points.knowing(off / self._width, np.stack([np.ones(len(before)), off], axis=1))
 
     def _fit(
-        self,
-        rung: int,
-        points: Points,
-        apart: Distances,
-        rows: Sequence[int],
-        targets: Array,
-        prior: Kernel,
-        scale: float | None,
+        self, rung: int, points: Points, targets: Array, prior: Kernel, scale: float | None
     ) -> None:
+        first = self._processes[0]
+        if rung and first is not None:  # what tells candidates apart at first does so later
+            kernel = first.process.kernel
+            prior = replace(prior, log_ties=kernel.log_ties, log_features=kernel.log_features)
         process = self._memory.fit(
             f"{self._name} {rung}",
-            points.basis,
-            apart.among(rows, rows),
+            points,
             targets,
             prior,
             scale=scale,
             least=1 if rung == 0 else 4,
+            has_own_weights=rung == 0,
         )
-        self._processes[rung] = _Fitted(process, rows, targets)
+        self._processes[rung] = _Fitted(process, targets)
 
 
 class _Fitted(NamedTuple):
-    """A process, the rows of what it was fitted to, and their targets."""
+    """A process, and the targets it was fitted to."""
 
     process: Process
-    rows: Sequence[int]
     targets: Array
 
 

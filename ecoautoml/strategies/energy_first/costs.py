@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecoautoml.strategies.energy_first.memory import Memory
-from ecoautoml.strategies.energy_first.process import Distances, Kernel, Points
+from ecoautoml.strategies.energy_first.process import Kernel, Points
 
 Array = NDArray[np.float64]
 PRIOR = Kernel(log=np.log([0.15, 0.5, 0.3, 2.0, 1.0, 0.01]))
@@ -20,7 +20,6 @@ def forecast_costs(
     name: str,
     memory: Memory,
     points: Points,
-    apart: Callable[[], Distances],
     known: Sequence[Sequence[float | None]],
     n_learn: int,
 ) -> tuple[Array, Array]:
@@ -30,8 +29,6 @@ def forecast_costs(
         name: What kind of costs, for the memory.
         memory: Keeps kernel parameters.
         points: ``n`` candidates.
-        apart: Gives their distances from the first of them, ``(n, n_learn)``; asked where a cost
-            is to be learnt.
         known: Their costs, above 0, ``(n, n_costs)``; None where unknown.
         n_learn: How many of the first are learnt from.
 
@@ -40,15 +37,13 @@ def forecast_costs(
     """
     n, n_costs = len(points), len(known[0]) if known else 0
     mean, variance = np.zeros((n, n_costs)), np.ones((n, n_costs))
-    every = np.arange(n)
     for cost in range(n_costs):
         logs = np.array([math.log(one[cost] or math.nan) for one in known])
         is_known = np.isfinite(logs)
         learnt = np.flatnonzero(is_known[:n_learn])
         if len(learnt) and not is_known.all():
-            these, targets = points.basis[learnt], logs[learnt]
-            among = apart().among(learnt, learnt)
-            process = memory.fit(f"{name} {cost}", these, among, targets, PRIOR, least=4)
-            mean[:, cost], variance[:, cost] = process.predict(points, apart().among(every, learnt))
+            these = points.rows(learnt)
+            process = memory.fit(f"{name} {cost}", these, logs[learnt], PRIOR, least=4)
+            mean[:, cost], variance[:, cost] = process.predict(points)
         mean[is_known, cost], variance[is_known, cost] = logs[is_known], 0.0
     return mean, variance

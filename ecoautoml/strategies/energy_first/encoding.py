@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,39 +22,58 @@ class Encoded:
     """Some candidates.
 
     Attributes:
-        numbers: Ordered dimensions within [0, 1], and whether conditional ones are active,
-            ``(n, n_numbers)``.
-        choices: Index of the choice in unordered dimensions, -1 where inactive, ``(n, n_choices)``.
+        columns: Ordered dimensions within [0, 1]; whether conditional ones are active; half an
+            indicator for each choice of unordered dimensions: ``(n, n_columns)``.
         traits: How often each choice is taken in like dimensions, and means of like numbers,
             ``(n, n_traits)``.
+        ties: Which weights bear on which columns, ``(n_columns, n_weights)``: a column of 1s per
+            dimension, and one per value that like dimensions share.
+        n_numbers: How many of the columns are numbers or marks; the others are indicators.
+        n_dimensions: The largest distance there is, in units of one dimension's.
     """
 
-    numbers: Array
-    choices: NDArray[np.int64]
+    columns: Array
     traits: Array
+    ties: Array
+    n_numbers: int
+    n_dimensions: int
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.columns)
+
+    @property
+    def numbers(self) -> Array:
+        """Return ordered dimensions and marks, ``(n, n_numbers)``."""
+        return self.columns[:, : self.n_numbers]
 
     def rows(self, index: NDArray[np.int64]) -> Encoded:
         """Return some of the candidates."""
-        return Encoded(
-            numbers=self.numbers[index], choices=self.choices[index], traits=self.traits[index]
+        return replace(self, columns=self.columns[index], traits=self.traits[index])
+
+    def and_(self, other: Encoded) -> Encoded:
+        """Return these candidates, then others of the same space."""
+        return replace(
+            self,
+            columns=np.vstack([self.columns, other.columns]),
+            traits=np.vstack([self.traits, other.traits]),
         )
 
-    def distance(self, other: Encoded) -> Array:
-        """Return how far candidates are apart, ``(n, n_other)``, within [0, 1].
+    def distance(self, other: Encoded, log_weights: Array | None = None) -> Array:
+        """Return how far candidates are apart, ``(n, n_other)``; unweighted within [0, 1].
 
-        The mean over all columns of how far numbers are apart, 1 for unequal choices (Gower 1971,
-        doi 10.2307/2528823): a distance whose negative exponential is a kernel.
+        The mean over all dimensions of how far numbers are apart, 1 for unequal choices (Gower
+        1971, doi 10.2307/2528823): a distance whose negative exponential is a kernel.
+
+        Args:
+            other: Other candidates of the same space.
+            log_weights: ``(n_weights,)``; None: all dimensions weigh the same.
         """
-        n_columns = self.numbers.shape[1] + self.choices.shape[1]
-        n_unequal = np.zeros((len(self), len(other)), dtype=np.int32)
-        for code, code_two in zip(self.choices.T, other.choices.T, strict=True):
-            n_unequal += code.astype(np.int32)[:, None] != code_two.astype(np.int32)[None]
-        if not self.numbers.shape[1]:
-            return np.asarray(n_unequal / max(n_columns, 1))
-        return np.asarray((cdist(self.numbers, other.numbers, "cityblock") + n_unequal) / n_columns)
+        if not self.columns.shape[1]:
+            return np.zeros((len(self), len(other)))
+        weights = np.ones(self.columns.shape[1]) / max(self.n_dimensions, 1)
+        if log_weights is not None:
+            weights = weights * np.exp(self.ties @ log_weights)
+        return np.asarray(cdist(self.columns * weights, other.columns * weights, "cityblock"))
 
 
 class Encoder:
@@ -74,7 +93,9 @@ class Encoder:
         unordered = [space.parameters[i] for i in self._unordered]
         self._n_choices = np.array([len(one.choices) for one in unordered], dtype=np.int64)
         self._conditional = [i for i, one in enumerate(ordered) if one.conditions]
+        self._may_be_absent = [int(bool(one.conditions)) for one in unordered]
         self._like = _like(ordered), _like(unordered)
+        self._ties = self._tied()
 
     def encode(self, places: Array) -> Encoded:
         """Return candidates given as rows of a `Lattice`, ``(n, n_parameters)``."""
@@ -83,11 +104,31 @@ class Encoder:
         indices = np.round(chosen * np.maximum(self._n_choices - 1, 1))
         choices = np.where(np.isnan(chosen), -1, indices).astype(np.int64)
         marks = is_active[:, self._conditional].astype(float)
+        indicators = [
+            0.5 * (choices[:, [index]] == np.arange(-self._may_be_absent[index], n_choices))
+            for index, n_choices in enumerate(self._n_choices)
+        ]
         return Encoded(
-            numbers=np.hstack([np.where(is_active, numbers, INACTIVE), marks]),
-            choices=choices,
+            columns=np.hstack([np.where(is_active, numbers, INACTIVE), marks, *indicators]),
             traits=self._traits(numbers, choices),
+            ties=self._ties,
+            n_numbers=numbers.shape[1] + marks.shape[1],
+            n_dimensions=numbers.shape[1] + marks.shape[1] + len(self._n_choices),
         )
+
+    def _tied(self) -> Array:
+        """Return which weights bear on which columns: one per dimension, one per shared value."""
+        n_numbers = len(self._ordered) + len(self._conditional)
+        rows: list[set[tuple[object, ...]]] = [{("number", index)} for index in range(n_numbers)]
+        shared = {index: group for group, members in enumerate(self._like[1]) for index in members}
+        for index, n_choices in enumerate(self._n_choices):
+            for value in range(-self._may_be_absent[index], n_choices):
+                rows.append({("choice", index)})
+                if index in shared:
+                    rows[-1].add(("value", shared[index], value))
+        names = sorted(set().union(*rows), key=repr)
+        table = np.array([[name in row for name in names] for row in rows], dtype=np.float64)
+        return table.reshape(len(rows), len(names))
 
     def _traits(self, numbers: Array, choices: NDArray[np.int64]) -> Array:
         columns = [np.zeros((len(numbers), 0))]

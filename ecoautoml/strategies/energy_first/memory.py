@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecoautoml.strategies.energy_first.process import STEPS, Distances, Kernel, Process, fit
+from ecoautoml.strategies.energy_first.process import STEPS, Kernel, Points, Process, fit
 
 Array = NDArray[np.float64]
 GROWTH = 1.25
@@ -21,13 +21,12 @@ class Memory:
 
     Args:
         state: What another memory gave as its `state`; empty at first.
-        rng: Chance; None: parameters stay as they are.
+        may_change: Whether parameters may be sought again; else they stay as they are.
     """
 
-    def __init__(self, state: Mapping[str, Any], rng: np.random.Generator | None) -> None:
-        self._rng = rng
+    def __init__(self, state: Mapping[str, Any], *, may_change: bool = True) -> None:
+        self._may_change = may_change
         self._known: dict[str, Any] = dict(state)
-        self.has_changed = False
 
     @property
     def state(self) -> dict[str, Any]:
@@ -37,34 +36,58 @@ class Memory:
     def fit(
         self,
         name: str,
-        basis: Array,
-        apart: Distances,
+        points: Points,
         targets: Array,
         prior: Kernel,
         *,
         scale: float | None = None,
         least: int = 1,
+        has_own_weights: bool = True,
     ) -> Process:
         """Return a process; its parameters are sought again when there is much more to learn from.
 
         Args:
             name: Which process.
-            basis: As for `fit`, like the rest.
-            apart: Distances.
+            points: As for `fit`, like the rest.
             targets: Targets.
             prior: Parameters expected.
             scale: Unit of the targets.
             least: Targets below which the prior's parameters stay.
+            has_own_weights: Whether weights are learnt too.
         """
         known, n = self._known.get(name), len(targets)
-        start = prior if known is None else replace(prior, log=np.array(known["log"]))
+        start = prior if known is None else _kernel(known, prior, points)
         seen = 0 if known is None else int(known["n"])
-        if self._rng is None or n < least or n < GROWTH * seen:
-            rng, steps = np.random.default_rng(0), 0
-        else:
-            rng, steps = self._rng, STEPS
-        process = fit(basis, apart, targets, prior, rng=rng, scale=scale, start=start, steps=steps)
-        if steps:
-            self._known[name] = {"log": [float(one) for one in process.kernel.log], "n": n}
-            self.has_changed = True
+        is_sought = self._may_change and n >= least and n >= GROWTH * seen
+        steps = STEPS if is_sought else 0
+        process = fit(
+            points,
+            targets,
+            prior,
+            scale=scale,
+            start=start,
+            steps=steps,
+            has_own_weights=has_own_weights,
+        )
+        if is_sought:
+            self._known[name] = {"n": n, **_written(process.kernel, has_own_weights)}
         return process
+
+
+def _written(kernel: Kernel, has_own_weights: bool) -> dict[str, list[float]]:
+    parts = {"log": kernel.log}
+    if has_own_weights and kernel.log_ties is not None:
+        parts["ties"] = kernel.log_ties
+    if has_own_weights:
+        parts["features"] = kernel.log_features
+    return {name: [float(one) for one in part] for name, part in parts.items()}
+
+
+def _kernel(known: Mapping[str, Any], prior: Kernel, points: Points) -> Kernel:
+    """Return the parameters found last; weights only where the points still have their columns."""
+    kernel = replace(prior, log=np.array(known["log"]))
+    if len(known.get("ties", ())) == points.encoded.ties.shape[1] > 0:
+        kernel = replace(kernel, log_ties=np.array(known["ties"]))
+    if len(known.get("features", ())) == points.features.shape[1] > 0:
+        kernel = replace(kernel, log_features=np.array(known["features"]))
+    return kernel

@@ -14,6 +14,7 @@ from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.records.candidate import Value
 from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.strategies.energy_first.accuracy import Forecast
+from ecoautoml.strategies.energy_first.balance import looks_are_due
 from ecoautoml.strategies.energy_first.encoding import Encoder
 from ecoautoml.strategies.energy_first.gain import (
     Front,
@@ -44,8 +45,6 @@ START = 20
 """Candidates begun before the model is asked, spread over what is known of them."""
 RANDOM, NEIGHBOURS = 100, 400
 """Candidates considered each time: by chance, and next to those on the front so far."""
-NEAR = 0.15
-"""Distance at which a neighbour's failure counts for e times less."""
 LOOKS, LOOK_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 """Nodes and weights that stand for what a look may show (Gauss and Hermite)."""
 MOST_STEPS = 20
@@ -187,12 +186,13 @@ class EnergyFirst:
             most: New candidates to begin at once, at most.
         """
         rng = self._chance(seen)
-        memory = Memory(state, rng)
+        memory = Memory(state)
         is_first = may_begin and len(seen) < self._start
-        steps = self._begin(seen) if is_first else []
+        steps, prices = self._begin(seen) if is_first else [], prices or Prices()
         if seen and not steps:
-            prices = prices or Prices()
             steps = self._go_on(seen, memory, rng, prices, may_begin, left)
+        if may_begin and looks_are_due(seen, self._shares, prices, is_resumed=self._is_resumed):
+            steps = [one for one in steps if one.number is None] or steps
         n_new = 0
         chosen = []
         for step in steps:
@@ -222,7 +222,7 @@ class EnergyFirst:
             may_begin: Whether new candidates may begin.
             left: What may still be spent.
         """
-        memory, prices = Memory(state, None), prices or Prices()
+        memory, prices = Memory(state, may_change=False), prices or Prices()
         rng = self._chance(seen)
         steps = self._go_on(seen, memory, rng, prices, may_begin, left, at_hand=number)
         own = next((step for step in steps if step.number == number), None)
@@ -358,7 +358,7 @@ class EnergyFirst:
         )
         allowed = self._chance_allowed(rows, situation)
         if rung < 0:
-            allowed *= self._chance_to_work(rows, situation)
+            allowed *= situation.works[rows]
         gains *= allowed[:, None]
         look, rest = self._costs(rows, rung, situation, prices, at_hand)
         spread = end.variance + deviation**2
@@ -398,13 +398,12 @@ class EnergyFirst:
         """
         model, logs = situation.models[score], situation.logs[score]
         points = situation.points.rows(rows)
-        apart = situation.apart.among(rows, np.arange(len(situation.seen)))
         if rung < 0:
-            following = model.first(points, apart)
+            following = model.first(points)
         else:
             before = np.array([logs[row][rung] for row in rows])
-            following = model.later(points, apart, rung + 1, before)
-        end = model.final(points, apart, rung + 1, following.mean)
+            following = model.later(points, rung + 1, before)
+        end = model.final(points, rung + 1, following.mean)
         return following, end, np.abs(end.slope) * np.sqrt(following.variance)
 
     def _axes(self, rows: Rows, rung: int, situation: Situation) -> tuple[Array, Array]:
@@ -443,15 +442,6 @@ class EnergyFirst:
                 variance = np.maximum(situation.cost_variance[rows, cost], 1e-12)
                 chance *= chance_below(np.full(len(rows), limit), mean, variance)
         return chance
-
-    def _chance_to_work(self, rows: Rows, situation: Situation) -> Array:
-        """Return how likely candidates are not to fail, from how their neighbours did."""
-        failing = failing_error(situation.seen, self._goal)
-        failed = np.array([has_failed(one, failing) for one in situation.seen], dtype=bool)
-        if not failed.any():
-            return np.ones(len(rows))
-        near = np.exp(-situation.apart.make_up[rows] / NEAR)
-        return np.asarray(1.0 - (near @ failed) / near.sum(axis=1))
 
     def _steps(
         self, worth: Worth, situation: Situation, front: Front, may_begin: bool, left: float

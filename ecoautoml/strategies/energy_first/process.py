@@ -9,16 +9,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+from scipy.spatial.distance import cdist
 
 from ecoautoml.strategies.energy_first.encoding import Encoded
 
 Array = NDArray[np.float64]
 Rows = Sequence[int] | NDArray[np.int64]
-STEPS = 40
-"""Tries of other kernel parameters per fit; each costs one factorisation."""
+STEPS = 25
+"""Steps of the climb to kernel parameters; each costs a factorisation and an inverse."""
 LEAST_VARIANCE = 1e-6
-ROWS = 32
-"""Rows of a covariance worked out at once, so that what is in between stays in the cache."""
+SPREAD = (1.0, 0.7, 1.0, 0.7, 1.2, 1.2)
+WEIGHT_SPREAD = 0.7
+"""Prior deviations of a kernel's parameters: as they stand in `Kernel.log`, and of each weight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,87 +55,80 @@ class Points:
             basis=self.basis[index],
         )
 
-    def with_basis(self, basis: Array) -> Self:
-        """Return the points with other columns of the linear part."""
-        return replace(self, basis=basis)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distances:
-    """How far points are apart: by make-up, by features; and the product of their costs."""
-
-    make_up: Array
-    features: Array
-    costs: Array
-
-    @classmethod
-    def between(cls, one: Points, two: Points, make_up: Array | None = None) -> Self:
-        """Return the distances of all pairs, ``(n_one, n_two)`` each.
-
-        Args:
-            one: Points.
-            two: Points.
-            make_up: Their distances by make-up, where these are known already.
-        """
-        n_features, n_costs = max(one.features.shape[1], 1), max(one.costs.shape[1], 1)
-        squared = (-2.0 * one.features) @ two.features.T  # in place from here: tables are large
-        squared += (one.features**2).sum(axis=1)[:, None]
-        squared += (two.features**2).sum(axis=1)[None]
-        squared *= 3.0 / n_features  # Matern 3/2
-        return cls(
-            make_up=one.encoded.distance(two.encoded) if make_up is None else make_up,
-            features=np.sqrt(np.maximum(squared, 0.0, out=squared), out=squared),
-            costs=(one.costs / n_costs) @ two.costs.T,
-        )
-
-    def among(self, rows: Rows, columns: Rows) -> Self:
-        """Return those of some pairs."""
-        above, across = np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)
-        is_whole = np.array_equal(across, np.arange(self.make_up.shape[1]))
-        index = above if is_whole else np.ix_(above, across)  # whole rows are copied much faster
+    def and_(self, other: Self) -> Self:
+        """Return these points, then others."""
         return replace(
             self,
-            make_up=self.make_up[index],
-            features=self.features[index],
-            costs=self.costs[index],
+            encoded=self.encoded.and_(other.encoded),
+            features=np.vstack([self.features, other.features]),
+            costs=np.vstack([self.costs, other.costs]),
+            basis=np.vstack([self.basis, other.basis]),
         )
+
+    def knowing(self, one: Array, basis: Array) -> Self:
+        """Return the points with one more feature, and other columns of a given effect.
+
+        Args:
+            one: The feature, in deviations, ``(n,)``; it weighs as much as all others together.
+            basis: ``(n, n_basis)``.
+        """
+        column = one[:, None] * np.sqrt(max(self.features.shape[1], 1))
+        return replace(self, features=np.hstack([self.features, column]), basis=basis)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
     """Parameters of the covariance, all as natural logarithms, in units of the targets' scale.
 
+    What hangs on a candidate's make-up fades with the distance of make-ups and with that of
+    features. In these distances every dimension, every value that like dimensions share, and every
+    feature has a weight that is learnt.
+
     Attributes:
-        log: Variance of what hangs on the candidate's make-up; its length (as a distance of
-            `Encoded.distance`); variance of what hangs smoothly on features; its length (in
-            deviations); variance of what is linear in log costs; variance of the noise.
+        log: Variance of what hangs on make-up and features together; its length (as a distance of
+            `Encoded.distance`); variance of what hangs on features alone; the length of features
+            (in deviations); variance of what is linear in log costs; variance of the noise.
+        log_ties: Weights of dimensions and values, ``(n_weights,)``; None: all are 1.
+        log_features: Weights of features, ``(n_features,)``; those left out are 1.
         least_noise: Variance of the noise at least.
         basis_variance: Prior variance of each basis column's weight.
     """
 
     log: Array
+    log_ties: Array | None = None
+    log_features: Array = field(default_factory=lambda: np.zeros(0))
     least_noise: float = 1e-4
     basis_variance: Array = field(default_factory=lambda: np.zeros(0))
 
-    def __call__(self, apart: Distances, basis: Array, other_basis: Array) -> Array:
-        """Return the covariance of noiseless values of points whose distances are known."""
-        make, length, smooth, reach, linear = np.exp(self.log[:5])
-        found = np.empty(apart.make_up.shape)
-        for start in range(0, len(found), ROWS):
-            part = slice(start, start + ROWS)
-            radius = apart.features[part] / reach
-            found[part] = (
-                make * np.exp(-apart.make_up[part] / length)
-                + smooth * (1.0 + radius) * np.exp(-radius)
-                + linear * apart.costs[part]
-            )
-        if basis.shape[1]:
-            found += (basis * self.basis_variance) @ other_basis.T
-        return found
+    def __call__(self, one: Points, two: Points) -> Array:
+        """Return the covariance of noiseless values of points."""
+        make, length, smooth, _, linear, _ = np.exp(self.log)
+        apart = self.apart(one, two)
+        return np.asarray(
+            (make * np.exp(-one.encoded.distance(two.encoded, self.log_ties) / length) + smooth)
+            * (1.0 + apart)
+            * np.exp(-apart)
+            + linear * one.costs @ two.costs.T / max(one.costs.shape[1], 1)
+            + (one.basis * self.basis_variance) @ two.basis.T
+        )
+
+    def apart(self, one: Points, two: Points) -> Array:
+        """Return how far features are apart, in lengths, as a Matern kernel of 3/2 takes them."""
+        n_features = one.features.shape[1]
+        if not n_features:
+            return np.zeros((len(one), len(two)))
+        weights = self.feature_weights(n_features) * np.sqrt(3.0 / n_features)
+        found = cdist(one.features * weights, two.features * weights)
+        return np.asarray(found / np.exp(self.log[3]))
+
+    def feature_weights(self, n_features: int) -> Array:
+        """Return the weights of features, ``(n_features,)``."""
+        rest = n_features - len(self.log_features)
+        return np.asarray(np.exp(np.concatenate([self.log_features, np.zeros(rest)])))
 
     def variance(self, points: Points) -> Array:
         """Return the prior variance of noiseless values."""
-        make, _, smooth, _, linear = np.exp(self.log[:5])
+        make, _, smooth, _, linear, _ = np.exp(self.log)
         n_costs = max(points.costs.shape[1], 1)
         along_costs = (points.costs**2).sum(axis=1) / n_costs
         along_basis = (points.basis**2 * self.basis_variance).sum(axis=1)
@@ -149,20 +145,15 @@ class Process:
     """A process fitted to some points."""
 
     kernel: Kernel
-    basis: Array
+    fitted: Points
     scale: float
     shift: float
     lower: Array
     weights: Array
 
-    def predict(self, points: Points, apart: Distances) -> tuple[Array, Array]:
-        """Return mean and variance of the noiseless values, in the targets' own units.
-
-        Args:
-            points: ``n`` points.
-            apart: Their distances from those the process was fitted to, ``(n, n_fitted)``.
-        """
-        across = self.kernel(apart, points.basis, self.basis)
+    def predict(self, points: Points) -> tuple[Array, Array]:
+        """Return mean and variance of the noiseless values, in the targets' own units."""
+        across = self.kernel(points, self.fitted)
         explained = solve_triangular(self.lower, across.T, lower=True, check_finite=False)
         variance = self.kernel.variance(points) - (explained**2).sum(axis=0)
         mean = self.shift + self.scale * (across @ self.weights)
@@ -171,46 +162,43 @@ class Process:
     @property
     def basis_weights(self) -> Array:
         """Return the mean weight of each basis column, in the targets' own units."""
-        weights = self.kernel.basis_variance * (self.basis.T @ self.weights)
+        weights = self.kernel.basis_variance * (self.fitted.basis.T @ self.weights)
         return np.asarray(self.scale * weights)
 
 
 def fit(
-    basis: Array,
-    apart: Distances,
+    points: Points,
     targets: Array,
     prior: Kernel,
     *,
-    rng: np.random.Generator,
     scale: float | None = None,
     start: Kernel | None = None,
     steps: int = STEPS,
+    has_own_weights: bool = True,
 ) -> Process:
     """Return the process with the kernel parameters that explain the targets best.
 
-    They are found by trying others at random, from the prior's or the last ones, under a normal
-    prior about the prior's (deviation 1 for variances, 0.7 for lengths).
+    They are climbed to from the prior's or the last ones, under a normal prior about the prior's.
 
     Args:
-        basis: Basis columns of at least one point, ``(n, n_basis)``.
-        apart: Distances among the points, ``(n, n)``.
+        points: What it is fitted to, ``n``.
         targets: ``(n,)``.
         prior: The parameters expected, and what stays as it is.
-        rng: Chance.
         scale: Unit of the targets; None: their own deviation, their mean taken off.
         start: Where to begin; None: at the prior.
-        steps: How many others to try.
+        steps: Of the climb, at most; 0: the parameters of ``start`` are taken.
+        has_own_weights: Whether weights are learnt too; else they stay those of the prior.
     """
     shift = 0.0 if scale is not None else float(targets.mean())
     unit = float(scale) if scale is not None else max(float(targets.std()), 1e-3)
     scaled = (targets - shift) / unit
-    best = replace(prior, log=(prior if start is None else start).log)
+    best = prior if start is None else start
     if steps:
-        best = _searched(best, prior, apart, basis, scaled, rng, steps)
-    lower = _factor(best, apart, basis)
+        best = Climb(points, scaled, prior, has_own_weights=has_own_weights).best(best, steps)
+    lower = _factor(best, points)
     return Process(
         kernel=best,
-        basis=basis,
+        fitted=points,
         scale=unit,
         shift=shift,
         lower=lower,
@@ -218,43 +206,117 @@ def fit(
     )
 
 
-def _searched(
-    best: Kernel,
-    prior: Kernel,
-    apart: Distances,
-    basis: Array,
-    scaled: Array,
-    rng: np.random.Generator,
-    steps: int,
-) -> Kernel:
-    score, size = _evidence(best, prior, apart, basis, scaled), 0.6
-    for _ in range(steps):
-        moved = size * rng.standard_normal(6) * (rng.random(6) < 0.5)
-        other = replace(prior, log=best.log + moved)
-        found = _evidence(other, prior, apart, basis, scaled)
-        if found > score:
-            best, score, size = other, found, min(1.3 * size, 1.0)
-        else:
-            size = max(0.93 * size, 0.1)
-    return best
+class Climb:
+    """The search for the kernel parameters of the greatest evidence, along its slope.
+
+    As in Rasmussen and Williams 2006 (Gaussian Processes for Machine Learning), chapter 5.
+
+    Args:
+        points: What is fitted to.
+        scaled: Targets.
+        prior: Parameters expected.
+        has_own_weights: Whether weights are learnt too.
+    """
+
+    def __init__(
+        self, points: Points, scaled: Array, prior: Kernel, *, has_own_weights: bool
+    ) -> None:
+        self._points, self._scaled, self._prior = points, scaled, prior
+        self._n_ties = points.encoded.ties.shape[1] * has_own_weights
+        self._n_features = points.features.shape[1] * has_own_weights
+        spread = [*SPREAD, *[WEIGHT_SPREAD] * (self._n_ties + self._n_features)]
+        self._spread, self._expected = np.array(spread), self.start(prior)
+        numbers = points.encoded.n_numbers
+        self._chosen = (points.encoded.columns[:, numbers:] > 0).astype(np.float64)
+
+    def best(self, start: Kernel, steps: int) -> Kernel:
+        """Return the best parameters found in so many steps."""
+        found = minimize(
+            self.loss,
+            self.start(start),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": steps},
+        )
+        return self._kernel(found.x)
+
+    def loss(self, free: Array) -> tuple[float, Array]:
+        """Return the negative log evidence under the prior, and its slope."""
+        kernel = self._kernel(free)
+        try:
+            lower = _factor(kernel, self._points)
+        except LinAlgError:
+            return 1e10, np.zeros(len(free))
+        weights = cho_solve((lower, True), self._scaled)
+        off = (free - self._expected) / self._spread
+        loss = 0.5 * self._scaled @ weights + np.log(np.diag(lower)).sum() + 0.5 * off @ off
+        inverse = cho_solve((lower, True), np.eye(len(weights)), check_finite=False)
+        pull = 0.5 * (inverse - np.outer(weights, weights))
+        return float(loss), self._slope(kernel, pull) + off / self._spread
+
+    def start(self, kernel: Kernel) -> Array:
+        """Return the parameters of a kernel that are learnt, as one row."""
+        parts = [kernel.log]
+        if self._n_ties:
+            known = kernel.log_ties
+            parts.append(np.zeros(self._n_ties) if known is None else known)
+        if self._n_features:
+            parts.append(np.log(kernel.feature_weights(self._n_features)))
+        return np.concatenate(parts)
+
+    def _kernel(self, free: Array) -> Kernel:
+        n, ties = len(SPREAD), self._n_ties
+        kernel = replace(self._prior, log=free[:n])
+        if ties:
+            kernel = replace(kernel, log_ties=free[n : n + ties])
+        return replace(kernel, log_features=free[n + ties :]) if self._n_features else kernel
+
+    def _slope(self, kernel: Kernel, pull: Array) -> Array:
+        """Return the slope of the negative log evidence; ``pull`` is that by the covariance."""
+        make, length, smooth, reach, linear, noise = np.exp(kernel.log)
+        encoded, costs = self._points.encoded, self._points.costs
+        far = encoded.distance(encoded, kernel.log_ties) / length
+        apart = kernel.apart(self._points, self._points)
+        fade = np.exp(-apart)
+        near = make * np.exp(-far)
+        both, along = pull * near * (1.0 + apart) * fade, pull * (near + smooth) * fade
+        product = costs @ costs.T / max(costs.shape[1], 1)
+        slopes = [
+            [
+                both.sum(),
+                (both * far).sum(),
+                smooth * (pull * (1.0 + apart) * fade).sum(),
+                (along * apart**2).sum(),
+                linear * (pull * product).sum(),
+                noise * np.trace(pull),
+            ]
+        ]
+        if self._n_ties:
+            slopes.append(-self._along_columns(kernel, both) / length)
+        if self._n_features:
+            slopes.append(-self._along_features(kernel, along) / reach**2)
+        return np.concatenate(slopes)
+
+    def _along_columns(self, kernel: Kernel, both: Array) -> Array:
+        """Return the sum over pairs of what each weight of the make-up adds to their distance."""
+        encoded = self._points.encoded
+        numbers = [(both * np.abs(one[:, None] - one[None])).sum() for one in encoded.numbers.T]
+        choices = (self._chosen * (both @ (1.0 - self._chosen))).sum(axis=0)
+        weights = np.ones(len(encoded.ties))
+        if kernel.log_ties is not None:
+            weights = np.exp(encoded.ties @ kernel.log_ties)
+        sums = weights * np.concatenate([numbers, choices]) / max(encoded.n_dimensions, 1)
+        return np.asarray(encoded.ties.T @ sums)
+
+    def _along_features(self, kernel: Kernel, along: Array) -> Array:
+        """Return the sum over pairs of what each feature adds to their squared distance."""
+        features = self._points.features * kernel.feature_weights(self._n_features)
+        squares = (features**2 * along.sum(axis=1)[:, None]).sum(axis=0)
+        crossed = (features * (along @ features)).sum(axis=0)
+        return np.asarray(2.0 * (squares - crossed) * 3.0 / self._n_features)
 
 
-SPREAD = np.array([1.0, 0.7, 1.0, 0.7, 1.2, 1.2])
-
-
-def _evidence(
-    kernel: Kernel, prior: Kernel, apart: Distances, basis: Array, scaled: Array
-) -> float:
-    try:
-        lower = _factor(kernel, apart, basis)
-    except LinAlgError:
-        return -np.inf
-    white = solve_triangular(lower, scaled, lower=True, check_finite=False)
-    likely = -0.5 * white @ white - np.log(np.diag(lower)).sum()
-    return float(likely - 0.5 * (((kernel.log - prior.log) / SPREAD) ** 2).sum())
-
-
-def _factor(kernel: Kernel, apart: Distances, basis: Array) -> Array:
-    covariance = kernel(apart, basis, basis)
+def _factor(kernel: Kernel, points: Points) -> Array:
+    covariance = kernel(points, points)
     covariance[np.diag_indices_from(covariance)] += kernel.noise
     return np.asarray(cholesky(covariance, lower=True, check_finite=False))

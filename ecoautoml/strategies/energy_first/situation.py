@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ecoautoml.strategies.energy_first.encoding import Encoded, Encoder
 from ecoautoml.strategies.energy_first.gain import Front
 from ecoautoml.strategies.energy_first.memory import Memory
 from ecoautoml.strategies.energy_first.problem import Goal, Seen, Status, Values
-from ecoautoml.strategies.energy_first.process import Distances, Points
+from ecoautoml.strategies.energy_first.process import Kernel, Points
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -30,6 +29,9 @@ FAILED = 0.97
 """Share of the error of guessing from which on a training counts as failed."""
 LEARNS = 0.9
 """Median of the errors, as a share of that of guessing, below which the first rung tells."""
+FAILING_PRIOR = Kernel(log=np.log([0.8, 0.2, 0.2, 2.0, 0.1, 0.02]))
+LEAST_TO_WORK = 0.01
+"""Chance to work that every candidate keeps."""
 EASY = 1.25
 """Where a target is so easy, errors count up to so many times its own."""
 ROOM = math.log(2.0)
@@ -48,11 +50,11 @@ class Situation:
         fresh: New candidates.
         points: All candidates, ``n`` of them.
         places: The same as rows of a `Lattice`, ``(n, n_parameters)``.
-        apart: Distances of all from those seen, ``(n, n_seen)``.
         log_costs: Expected log costs, objectives first, ``(n, n_costs)``.
         cost_variance: Their variances; 0 where known.
         price: What training in full takes, in mean full trainings, to the power of `PRICE_POWER`,
             ``(n,)``.
+        works: Chance not to fail, ``(n,)``.
         models: One model of accuracy per score; empty while nothing was trained.
         logs: Log errors by score, then by row of what was trained, at each rung reached.
         bounds: Error beyond which nothing counts, by score.
@@ -62,10 +64,10 @@ class Situation:
     fresh: Sequence[Values]
     points: Points
     places: Array
-    apart: Distances
     log_costs: Array
     cost_variance: Array
     price: Array
+    works: Array
     models: tuple[AccuracyModel, ...]
     logs: tuple[Mapping[int, Sequence[float]], ...]
     bounds: tuple[float, ...]
@@ -157,21 +159,13 @@ def assess(
     encoded = encoder.encode(places)
     log_known = np.log(np.maximum(known, 1e-12))
     cost_points = _points(encoded, log_known, encoded.numbers)
-    learnt = np.arange(n_seen)
-    make_up = encoded.distance(encoded.rows(learnt))
-
-    @functools.cache
-    def cost_apart() -> Distances:
-        return Distances.between(cost_points, cost_points.rows(learnt), make_up)
-
-    log_costs, variance = forecast_costs("cost", memory, cost_points, cost_apart, costs, n_seen)
+    log_costs, variance = forecast_costs("cost", memory, cost_points, costs, n_seen)
     prices = [(one.price,) for one in seen] + [(None,)] * (len(places) - n_seen)
-    log_price, _ = forecast_costs("price", memory, cost_points, cost_apart, prices, n_seen)
+    log_price, _ = forecast_costs("price", memory, cost_points, prices, n_seen)
     price = np.exp(PRICE_POWER * log_price[:, 0])
     n_features = goal.n_features if known.shape[1] else 0
     scores = log_costs[:, log_costs.shape[1] - n_features :]
     points = _points(encoded, np.hstack([log_known, scores]) if known.shape[1] else log_costs)
-    apart = Distances.between(points, points.rows(learnt), make_up)
     trained = [row for row, one in enumerate(seen) if one.errors and not has_failed(one, failing)]
     models, logs, bounds = [], [], []
     for score in range(goal.n_scores if trained else 0):
@@ -180,12 +174,12 @@ def assess(
         bound = min(_bound(errors, model), goal.worst_errors[score])
         if score == 0 and goal.target_error is not None:
             bound = max(bound, EASY * goal.target_error)
-        logs.append(model.learn(points, apart, errors, bound))
+        logs.append(model.learn(points, errors, bound))
         running = [
             row for row, one in enumerate(seen) if one.status is Status.RUNNING and not one.errors
         ]
         if running:
-            model.believe(points, apart, running)
+            model.believe(points.rows(running))
         models.append(model)
         bounds.append(bound)
     return Situation(
@@ -193,14 +187,25 @@ def assess(
         fresh=fresh,
         points=points,
         places=places,
-        apart=apart,
         log_costs=log_costs,
         cost_variance=variance,
         price=price / price[:n_seen].mean() if n_seen else price,
+        works=_chance_to_work(seen, failing, points, memory),
         models=tuple(models),
         logs=tuple(logs),
         bounds=tuple(bounds),
     )
+
+
+def _chance_to_work(seen: Sequence[Seen], failing: float, points: Points, memory: Memory) -> Array:
+    """Return how likely candidates are not to fail, from how others did, ``(n,)``."""
+    known = [row for row, one in enumerate(seen) if one.errors or one.has_failed]
+    failed = np.array([has_failed(seen[row], failing) for row in known], dtype=np.float64)
+    if not failed.any():
+        return np.ones(len(points))
+    process = memory.fit("failing", points.rows(known), failed, FAILING_PRIOR)
+    likely, _ = process.predict(points)
+    return np.clip(1.0 - likely, LEAST_TO_WORK, 1.0)
 
 
 def front_of(situation: Situation, goal: Goal, last: int) -> tuple[Front, Array]:
@@ -252,7 +257,6 @@ def _expected_end(situation: Situation, row: int, last: int) -> list[float] | No
         before = np.array([logs[row][-1]])
         forecast = model.final(
             situation.points.rows(rows),
-            situation.apart.among(rows, np.arange(len(situation.seen))),
             len(one.errors) - 1,
             before,
         )
