@@ -2,13 +2,14 @@
 
     python benchmarks/replay.py --table FILE [--objective COL] [--energy COL]
         [--fidelities COL[:SHARE] ...] [--where COL=VALUE ...] [--methods NAME ...] [--seeds 10]
-        [--first-seed 0] [--budget 100] [--json] [--page FILE]
+        [--first-seed 0] [--budget 100] [--misled] [--json] [--page FILE]
 
 The table is described by a YAML file (`benchmarks/tables`, or beside it); what that leaves open is
 told by the names of its columns, and said on standard error. A method pays for every training it
 asks for, also for short ones, in units of one mean full training; the same again is free. Its
 *regret* is the share of the true front's hypervolume (error x log energy) that its full trainings
-miss: it sees one training of each candidate, and is scored by the mean of all.
+miss: it sees one training of each candidate, and is scored by the mean of all. With `--misled`
+short trainings tell nothing: the acid test of what relies on them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from replay_columns import TableError
 from replay_methods import GROUPS, METHODS, expanded
 from replay_page import curve_info, figure
 from replay_rivals import RIVALS, missing
-from replay_tables import Table, read_table
+from replay_tables import Table, misled, read_table
 
 TARGETS = (0.1, 0.05, 0.02, 0.01)
 MOMENTS = (5, 10, 20, 50, 100)
@@ -61,9 +62,10 @@ class Outcome(NamedTuple):
 
 
 def replay_once(
-    path: Path, stated: dict[str, Any], method: str, seed: int, budget: float
+    path: Path, stated: dict[str, Any], is_misled: bool, method: str, seed: int, budget: float
 ) -> Outcome:
-    replay = Replay(read_table(path, **stated), seed, budget)
+    table = read_table(path, **stated)
+    replay = Replay(misled(table) if is_misled else table, seed, budget)
     started_s = time.perf_counter()
     METHODS[method](replay)
     return Outcome(
@@ -153,6 +155,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budget", type=float, default=100.0, help="mean full trainings")
+    parser.add_argument(
+        "--misled", action="store_true", help="shorter trainings show those of other candidates"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--page", type=Path, help="write regret over units as a page")
@@ -217,7 +222,10 @@ def _run(options: argparse.Namespace, stated: dict[str, Any], methods: Sequence[
     with ProcessPoolExecutor(max_workers=min(options.workers, len(seeds))) as pool:
         for method in methods:
             tasks = [
-                pool.submit(replay_once, options.table, stated, method, seed, options.budget)
+                pool.submit(
+                    *(replay_once, options.table, stated, options.misled),
+                    *(method, seed, options.budget),
+                )
                 for seed in seeds
             ]
             found[method] = [task.result() for task in tasks]

@@ -18,8 +18,15 @@ SCREENS = 8
 """New candidates that are looked at before the planner is asked again."""
 
 
-def energy_first(replay: Replay) -> None:
-    """Train what `ecoautoml.strategies.energy_first` plans."""
+def energy_first(replay: Replay, *, has_first_looks: bool = True, **options: Any) -> None:
+    """Train what `ecoautoml.strategies.energy_first` plans.
+
+    Args:
+        replay: The search.
+        has_first_looks: Whether candidates are looked at after shorter trainings; else all are
+            trained in full.
+        **options: Of `EnergyFirst`.
+    """
     table = replay.table
 
     def known(candidates: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
@@ -28,14 +35,16 @@ def energy_first(replay: Replay) -> None:
 
     planner = EnergyFirst(
         table.space,
-        table.shares,
+        table.shares if has_first_looks else (1.0,),
         known,
         goal=Goal(guess_error=table.guess_error),
         is_exact=table.is_energy_known,
         is_resumed=table.is_resumed,
         nearest=lambda values: table.candidates[table.row_of(values)],
         seed=replay.seed,
+        **options,
     )
+    rungs = range(replay.full + 1) if has_first_looks else (replay.full,)
     seen: list[Seen] = []
     state: Mapping[str, Any] = {}
     n_idle = 0
@@ -48,27 +57,27 @@ def energy_first(replay: Replay) -> None:
             return
         before = replay.spent
         for step in plan.steps:
-            _carry_out(step, seen, replay)
+            _carry_out(step, seen, replay, rungs)
         n_idle = n_idle + 1 if replay.spent == before else 0
 
 
-def _carry_out(step: Step, seen: list[Seen], replay: Replay) -> None:
+def _carry_out(step: Step, seen: list[Seen], replay: Replay, rungs: Sequence[int]) -> None:
     """Train a candidate to the next rung, and write down what came out."""
-    row, last = replay.table.row_of(step.values), replay.full
-    error = (replay.train(row, step.rung),)
-    status = Status.CLOSED if step.rung == last else Status.WAITING
+    row, fidelity = replay.table.row_of(step.values), rungs[step.rung]
+    error = (replay.train(row, fidelity),)
+    status = Status.CLOSED if fidelity == replay.full else Status.WAITING
     cost = replay.energy(row)
     if step.number is None:
         one = Seen(
             number=len(seen), values=step.values, errors=(error,), costs=(cost,), status=status
         )
-        seen.append(replace(one, price=_price(replay, row)))
+        seen.append(replace(one, price=_price(replay, row, fidelity)))
     else:
         one = seen[step.number]
         seen[step.number] = replace(one, errors=(*one.errors, error), status=status)
 
 
-def _price(replay: Replay, row: int) -> float:
+def _price(replay: Replay, row: int, fidelity: int) -> float:
     """Return what the full training of a candidate costs, as its first training tells."""
     table = replay.table
-    return float(table.costs[0, row]) / table.shares[0]
+    return float(table.costs[fidelity, row]) / table.shares[fidelity]

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import optuna
+import replay_ablation
 from replay_clock import MAX_IDLE, Method, Replay
 from replay_default import energy_first
 from replay_halving import eps_net_order, moasha
@@ -141,7 +142,10 @@ def _drawn(rng: np.random.Generator, one: Dimension) -> Value:
 
 ETAS = (4, 8, 16)
 """Of how many candidates multi-objective ASHA lets one go on: it is run with each."""
-GROUPS = {"moasha": tuple(f"moasha-{eta}" for eta in ETAS)}
+GROUPS = {
+    "moasha": tuple(f"moasha-{eta}" for eta in ETAS),
+    "ablation": tuple(replay_ablation.METHODS),
+}
 """Names that stand for several methods."""
 METHODS: dict[str, Method] = {
     "default": energy_first,
@@ -155,10 +159,13 @@ METHODS: dict[str, Method] = {
     **{f"moasha-{eta}": moasha(eta) for eta in ETAS},
     **{name: rival.method for name, rival in RIVALS.items()},
 }
+ALL = tuple(METHODS)
+"""The methods that are compared unless others are named."""
+METHODS |= replay_ablation.METHODS
 
 
 def expanded(names: list[str]) -> list[str]:
     """Return methods with those that a name stands for ("moasha", "all") in its place."""
-    groups = {**GROUPS, "all": tuple(METHODS)}
+    groups = {**GROUPS, "all": ALL}
     found = itertools.chain.from_iterable(groups.get(name, (name,)) for name in names)
     return list(dict.fromkeys(found))
