@@ -469,3 +469,12 @@ def test_the_search_keeps_within_the_worst_cost_of_use_though_all_so_far_cost_mo
     (step, *_) = planner(0, goal=goal).plan(seen, {}).steps
     assert step.number is None
     assert energy_of(step.values) < 2.0
+
+
+def test_a_candidate_that_was_only_probed_is_weighed_however_many_new_ones_are_better():
+    seen = run(1, 6.0)
+    poor = max(by_chance(200, seed=5), key=lambda one: (error_of(one), energy_of(one)))
+    probed = Seen(number=len(seen), values=poor, costs=(energy_of(poor),))
+    own, other = planner(1).reconsider(probed.number, [*seen, probed], {})
+    assert own.number == probed.number
+    assert own.index < other.index

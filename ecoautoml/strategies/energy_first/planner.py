@@ -64,6 +64,7 @@ class Step:
         figures: What this rests on, by name (`ecoautoml.records.turn.FIGURES`); empty for the first
             ones, chosen by chance.
         index: Expected hypervolume per unit of cost; None for the first ones.
+        is_due: Whether it is chosen before better ones because first looks were due.
     """
 
     number: int | None
@@ -71,6 +72,7 @@ class Step:
     rung: int
     figures: Mapping[str, float] = field(default_factory=dict)
     index: float | None = None
+    is_due: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +194,7 @@ class EnergyFirst:
         if seen and not steps:
             steps = self._go_on(seen, memory, rng, prices, may_begin, left)
         if may_begin and looks_are_due(seen, self._shares, prices, is_resumed=self._is_resumed):
-            steps = [one for one in steps if one.number is None] or steps
+            steps = _looks(steps) or steps
         n_new = 0
         chosen = []
         for step in steps:
@@ -282,7 +284,7 @@ class EnergyFirst:
         steps = [
             step
             for worth in worths
-            for step in self._steps(worth, situation, front, may_begin, left)
+            for step in self._steps(worth, situation, front, may_begin, left, at_hand)
         ]
         return sorted(steps, key=lambda step: -(step.index or 0.0))
 
@@ -444,18 +446,34 @@ class EnergyFirst:
         return chance
 
     def _steps(
-        self, worth: Worth, situation: Situation, front: Front, may_begin: bool, left: float
+        self,
+        worth: Worth,
+        situation: Situation,
+        front: Front,
+        may_begin: bool,
+        left: float,
+        at_hand: int | None,
     ) -> list[Step]:
-        """Return the best steps of some candidates, those that can be afforded, the best first."""
+        """Return the best steps of some candidates, those that can be afforded, the best first.
+
+        The candidate at hand, if it is among them, is never left out for being worse than many.
+        """
         is_possible = worth.cost <= left
         if not may_begin:
             is_possible &= worth.chance >= LEAST_CHANCE
         order = np.argsort(-worth.index, kind="stable")
         spans = np.ptp(situation.log_costs[:, : self._goal.n_costs], axis=0)
         unit = front.errors[0] * max(float(np.prod(spans)), 1e-9)
+        possible = order[is_possible[order]]
+        n_seen = len(situation.seen)
+        own = [
+            index
+            for index in possible[MOST_STEPS:]
+            if (row := worth.rows[index]) < n_seen and situation.seen[row].number == at_hand
+        ]
         return [
             self._step(worth, int(index), situation, unit)
-            for index in order[is_possible[order]][:MOST_STEPS]
+            for index in [*possible[:MOST_STEPS], *own]
         ]
 
     def _step(self, worth: Worth, index: int, situation: Situation, unit: float) -> Step:
@@ -542,6 +560,13 @@ class EnergyFirst:
             asked = self._known([one.values for one in fresh])
             self._seen_known |= {one.number: row for one, row in zip(fresh, asked, strict=True)}
         return np.array([self._seen_known[one.number] for one in seen])
+
+
+def _looks(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps that begin a candidate, marked where another one is better."""
+    looks = [one for one in steps if one.number is None]
+    is_passed_over = bool(looks) and steps[0].number is not None
+    return [replace(one, is_due=True) for one in looks] if is_passed_over else looks
 
 
 def _mean_gain(front: Front, axes: Array, doubt: Array, mean: Array, variance: Array) -> Array:

@@ -241,8 +241,11 @@ def _why(step: Step, useful: str) -> str:
     if not step.figures:
         return "one of the first candidates, spread over what they are known to cost"
     figures = step.figures
+    what = "best expected gain per joule"
+    if step.is_due:
+        what += " of new ones, as first looks had less than their share"
     return (
-        f"best expected gain per joule: {figures['expected_gain']:.2%} of the hypervolume for "
+        f"{what}: {figures['expected_gain']:.2%} of the hypervolume for "
         f"{figures['expected_training']:.2g} full trainings, with a chance of "
         f"{figures['chance_to_join']:.0%} to {useful}"
     )
