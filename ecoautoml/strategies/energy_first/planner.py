@@ -517,7 +517,7 @@ class EnergyFirst:
         """Return candidates that exist: those given, or what is nearest to them."""
         if self._nearest is None:
             return rows
-        taken = [self._lattice.places(self._nearest(self._lattice.values(row))) for row in rows]
+        taken = [self._lattice.places(self._nearest(one)) for one in self._lattice.candidates(rows)]
         return stacked(taken, len(self._lattice))
 
     def _leading(self, chosen: Sequence[Seen]) -> list[int]:

@@ -104,22 +104,28 @@ class Kernel:
         """Return the covariance of noiseless values of points."""
         make, length, smooth, _, linear, _ = np.exp(self.log)
         apart = self.apart(one, two)
-        return np.asarray(
-            (make * np.exp(-one.encoded.distance(two.encoded, self.log_ties) / length) + smooth)
-            * (1.0 + apart)
-            * np.exp(-apart)
-            + linear * one.costs @ two.costs.T / max(one.costs.shape[1], 1)
-            + (one.basis * self.basis_variance) @ two.basis.T
-        )
+        found = one.encoded.distance(two.encoded, self.log_ties)
+        found *= -1.0 / length  # in place from here: tables are large
+        np.exp(found, out=found)
+        found *= make
+        found += smooth
+        found *= np.exp(-apart)
+        apart += 1.0
+        found *= apart
+        found += (one.costs * (linear / max(one.costs.shape[1], 1))) @ two.costs.T
+        if one.basis.shape[1]:
+            found += (one.basis * self.basis_variance) @ two.basis.T
+        return found
 
     def apart(self, one: Points, two: Points) -> Array:
         """Return how far features are apart, in lengths, as a Matern kernel of 3/2 takes them."""
         n_features = one.features.shape[1]
         if not n_features:
             return np.zeros((len(one), len(two)))
-        weights = self.feature_weights(n_features) * np.sqrt(3.0 / n_features)
-        found = cdist(one.features * weights, two.features * weights)
-        return np.asarray(found / np.exp(self.log[3]))
+        weights = self.feature_weights(n_features) * (
+            np.sqrt(3.0 / n_features) / np.exp(self.log[3])
+        )
+        return np.asarray(cdist(one.features * weights, two.features * weights))
 
     def feature_weights(self, n_features: int) -> Array:
         """Return the weights of features, ``(n_features,)``."""
