@@ -1,12 +1,12 @@
 """Whole searches with the same joules: the default beside samplers of Optuna, really run.
 
     python benchmarks/samplers.py --images FILE --out DIR [--samplers auto tpe nsga2]
-        [--seeds 0 1 2] [--energy-wh 0.47] [--at-once 2] [--page FILE]
+        [--seeds 0 1 2] [--energy-wh 0.47] [--subset 10000] [--at-once 2] [--page FILE] [--json]
 
-Runs `examples/02_own_images.yaml` on the images (a folder, Parquet or .npz) once for every sampler
-and seed, with one worker each, until so many watt-hours are spent, everything included that the
-search itself counts. `auto` has its own stopping, the others run every trial to its end. What was
-interrupted is resumed, what has ended is read, when the same command is given again.
+Runs `examples/02_own_images.yaml` on some of the images (a folder, Parquet or .npz) once for every
+sampler and seed, with one worker each, until so many watt-hours are spent, everything included that
+the search itself counts. `auto` has its own stopping, the others run every trial to its end. Given
+again, the command resumes what was interrupted and reads what has ended.
 
 Told is the hypervolume (validation error x log energy per image, as the searches themselves have
 measured them) of the front, as a share of that of all fronts together; the reference is the ninth
@@ -63,14 +63,15 @@ def folder_of(out: Path, sampler: str, seed: int) -> Path:
     return out / f"{sampler}_{seed}"
 
 
-def search(images: Path, out: Path, sampler: str, seed: int, energy_wh: float) -> int:
+def search(options: argparse.Namespace, sampler: str, seed: int) -> int:
     """Run a search, or what is left of it; return its exit code."""
-    folder = folder_of(out, sampler, seed)
+    folder = folder_of(options.out, sampler, seed)
     if (folder / "report.html").exists():
         return 0
     settings = [
-        *(f"data.path={images}", f"seed={seed}", f"output={out}", f"name={folder.name}"),
-        *(f"sampler={sampler}", "budget=null", f"budget={{energy_wh: {energy_wh}}}"),
+        *(f"data.path={options.images}", f"data.subset={options.subset}", f"seed={seed}"),
+        *(f"output={options.out}", f"name={folder.name}", f"sampler={sampler}"),
+        *("budget.trials=null", "budget.hours=null", f"budget.energy_wh={options.energy_wh}"),
         *("executor.workers=1", "training.patience=null"),
     ]
     if sampler != "auto":
@@ -82,7 +83,7 @@ def search(images: Path, out: Path, sampler: str, seed: int, energy_wh: float) -
         command.append("--resume")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        print(f"{folder.name}: {done.stderr.strip()[-500:]}", file=sys.stderr)
+        print(f"{folder.name}: {(done.stderr or done.stdout).strip()[-500:]}", file=sys.stderr)
     return done.returncode
 
 
@@ -136,18 +137,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the searches")
     parser.add_argument("--samplers", nargs="+", default=["auto", "tpe", "nsga2"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--energy-wh", type=float, default=0.47)
+    parser.add_argument("--energy-wh", type=float, default=0.47, help="of each search")
+    parser.add_argument("--subset", type=int, default=10_000, help="images to learn from")
     parser.add_argument("--at-once", type=int, default=2, help="searches that run at the same time")
     parser.add_argument("--page", type=Path, help="draw the fronts there")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args()
     asked = [(sampler, seed) for seed in options.seeds for sampler in options.samplers]
     with ThreadPoolExecutor(options.at_once) as pool:
-        codes = list(
-            pool.map(
-                lambda one: search(options.images, options.out, *one, options.energy_wh), asked
-            )
-        )
+        codes = list(pool.map(lambda one: search(options, *one), asked))
     if any(codes):
         sys.exit("not all searches have ended; give the same command again to resume them")
     runs = [read(options.out, *one) for one in asked]
@@ -177,7 +175,16 @@ def main() -> None:
     if options.json:
         about = environment("cpu", (), 0)
         about.pop("git_commit")
-        print(json.dumps({"environment": about, "energy_wh": options.energy_wh, "runs": rows}))
+        print(
+            json.dumps(
+                {
+                    "environment": about,
+                    "energy_wh": options.energy_wh,
+                    "subset": options.subset,
+                    "runs": rows,
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,13 @@ from ecoautoml.strategies.base import Earlier, Planner
 from ecoautoml.strategies.energy_first.priors import Guess
 from ecoautoml.strategies.energy_first.problem import Values
 from ecoautoml.strategies.energy_first.rungs import rung_shares
-from ecoautoml.strategies.energy_first.search import Aim, EnergyFirstPlanner, known_from
+from ecoautoml.strategies.energy_first.search import (
+    LEAST_START,
+    START_SHARE,
+    Aim,
+    EnergyFirstPlanner,
+    known_from,
+)
 from ecoautoml.strategies.wishes import (
     Wish,
     WishesFirst,
@@ -25,8 +31,8 @@ from ecoautoml.strategies.wishes import (
     known_to_be_good,
 )
 
-START, START_SHARE, LEAST_START = 16, 0.4, 4
-"""Trials begun before a model is used: so many, this share of those allowed, at least."""
+START = 16
+"""Trials begun before a model is used, at most."""
 KNOWN_SHARE = 0.25
 """Published networks begun first: at most this share of the first trials."""
 HALTING = ("halving", "hyperband")

@@ -1,7 +1,9 @@
 """What every planner promises, in a search driven by hand."""
 
+import math
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
 from planned_searches import EPOCHS, advance, reports_of, run
@@ -10,6 +12,7 @@ from searches_by_hand import THREE, TWO, SearchByHand, conditional_space
 from ecoautoml.config import load_config
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.spaces import validate_point
+from ecoautoml.strategies.base import GoOn, History
 from ecoautoml.strategies.planners import make_planner
 
 
@@ -125,3 +128,16 @@ def test_a_probe_may_be_missing(tmp_path):
     job = one.loop.ask()
     one.loop.tell(TrialResult(number=job.number, state=TrialState.FAILED, candidate=job.candidate))
     assert one.loop.ask().candidate != job.candidate
+
+
+def test_the_first_trials_end_where_they_have_taken_two_fifths_of_a_budget(tmp_path):
+    one = open_search(tmp_path, n_startup_trials=16)
+    run(one, 6)
+    history = History(finished=one.ledger.results(), paused=one.ledger.paused())
+    plans = planner(n_startup_trials=16)
+    plenty, enough, little = (
+        plans.next(replace(history, left=left), {}) for left in (math.inf, 1.6, 1.4)
+    )
+    assert "first candidates" in plenty.turn.reason
+    assert "first candidates" in enough.turn.reason
+    assert isinstance(little, GoOn)

@@ -49,6 +49,8 @@ LOOKS, LOOK_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 """Nodes and weights that stand for what a look may show (Gauss and Hermite)."""
 MOST_STEPS = 20
 """Steps worked out per plan and rung."""
+LEFT_TO_LOOK = 2.0
+"""Mean full trainings that must be left for first looks to be due: later they come too late."""
 LEAST_CHANCE = 0.05
 """Chance to join the front below which nothing goes on once nothing new may begin."""
 
@@ -175,6 +177,7 @@ class EnergyFirst:
         prices: Prices | None = None,
         may_begin: bool = True,
         left: float = math.inf,
+        start: int | None = None,
         most: int = 1,
     ) -> Plan:
         """Return what to do next; no steps when there is nothing worth doing.
@@ -185,15 +188,17 @@ class EnergyFirst:
             prices: What comes on top of training.
             may_begin: Whether new candidates may begin.
             left: What may still be spent, in mean full trainings.
+            start: Candidates begun before the model is asked; None: as usual.
             most: New candidates to begin at once, at most.
         """
         rng = self._chance(seen)
         memory = Memory(state)
-        is_first = may_begin and len(seen) < self._start
+        is_first = may_begin and len(seen) < (self._start if start is None else start)
         steps, prices = self._begin(seen) if is_first else [], prices or Prices()
         if seen and not steps:
             steps = self._go_on(seen, memory, rng, prices, may_begin, left)
-        if may_begin and looks_are_due(seen, self._shares, prices, is_resumed=self._is_resumed):
+        may_look = may_begin and left >= LEFT_TO_LOOK
+        if may_look and looks_are_due(seen, self._shares, prices, is_resumed=self._is_resumed):
             steps = _looks(steps) or steps
         n_new = 0
         chosen = []

@@ -28,6 +28,10 @@ RANDOM, NEIGHBOURS = 60, 140
 
 LEAST_TARGET = 1e-4
 """Error below which a target counts as this error: logarithms are modelled."""
+START_SHARE, LEAST_START = 0.4, 4
+"""Share of a budget that the first trials may take, before a model is used; how many there are at
+least."""
+
 SWITCH = 1.25
 """Something else must promise so many times as much for a running training to be halted."""
 
@@ -135,6 +139,7 @@ class EnergyFirstPlanner(Planner):
             prices=reader.prices(history),
             may_begin=history.may_begin,
             left=self._left(reader, history),
+            start=self._start_of(history, seen),
         )
         if not plan.steps:
             return None
@@ -165,7 +170,7 @@ class EnergyFirstPlanner(Planner):
         reader, seen = self._read(history)
         at_hand = reader.running(trial, Status.WAITING)
         seen = [at_hand if one.number == trial.number else one for one in seen]
-        if history.may_begin and len(seen) < self._start:
+        if history.may_begin and len(seen) < self._start_of(history, seen):
             return self._decide_first(trial, len(seen), reader.prices(history))
         own, other = self._planner.reconsider(
             trial.number,
@@ -182,6 +187,12 @@ class EnergyFirstPlanner(Planner):
             reason=_why_not(own, other),
             figures={} if own is None else own.figures,
         )
+
+    def _start_of(self, history: History, seen: Sequence[Seen]) -> int:
+        """Return how many trials are begun before a model is used: none more once they are dear."""
+        n_looked = sum(bool(one.errors) for one in seen)
+        is_dear = 1.0 / (1.0 + history.left) > START_SHARE
+        return 0 if is_dear and n_looked >= LEAST_START else self._start
 
     def _decide_first(self, trial: Running, n_begun: int, prices: Prices) -> Decision:
         """Return whether one of the first trials goes on: to its first rung, no further.
