@@ -13,15 +13,9 @@ from numpy.typing import NDArray
 from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.records.candidate import Value
 from ecoautoml.spaces.dimensions import SearchSpace
-from ecoautoml.strategies.energy_first.accuracy import Forecast
 from ecoautoml.strategies.energy_first.balance import looks_are_due
 from ecoautoml.strategies.energy_first.encoding import Encoder
-from ecoautoml.strategies.energy_first.gain import (
-    Front,
-    chance_below,
-    index_of,
-    outcomes,
-)
+from ecoautoml.strategies.energy_first.gain import Front
 from ecoautoml.strategies.energy_first.lattice import Lattice, stacked
 from ecoautoml.strategies.energy_first.memory import Memory
 from ecoautoml.strategies.energy_first.priors import Guess, Priors
@@ -35,6 +29,7 @@ from ecoautoml.strategies.energy_first.situation import (
     has_failed,
     selected,
 )
+from ecoautoml.strategies.energy_first.worth import Terms, Worth, appraise
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -45,8 +40,6 @@ START = 20
 """Candidates begun before the model is asked, spread over what is known of them."""
 RANDOM, NEIGHBOURS = 100, 400
 """Candidates considered each time: by chance, and next to those on the front so far."""
-LOOKS, LOOK_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
-"""Nodes and weights that stand for what a look may show (Gauss and Hermite)."""
 MOST_STEPS = 20
 """Steps worked out per plan and rung."""
 LEFT_TO_LOOK = 2.0
@@ -83,33 +76,6 @@ class Plan:
 
     steps: tuple[Step, ...]
     state: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worth:
-    """What candidates are worth, as arrays over some rows.
-
-    Attributes:
-        rows: Rows of the situation.
-        rungs: The rung each would be trained to next.
-        index: Expected gain per cost of training on, in as many steps as is worth it.
-        gain: Expected gain of training to the end.
-        cost: Cost of training to the end, in mean full trainings.
-        chance: Chance to join the front.
-        allowed: Chance to keep to the limits.
-        mean: Expected log error at the end, of the first score.
-        variance: Its variance.
-    """
-
-    rows: Rows
-    rungs: Rows
-    index: Array
-    gain: Array
-    cost: Array
-    chance: Array
-    allowed: Array
-    mean: Array
-    variance: Array
 
 
 class EnergyFirst:
@@ -280,8 +246,15 @@ class EnergyFirst:
         if not situation.models:  # nothing has worked so far
             return [Step(number=None, values=one, rung=0) for one in situation.fresh[:MOST_STEPS]]
         front, least = front_of(situation, self._goal, self.last)
+        terms = Terms(
+            goal=self._goal,
+            shares=self._shares,
+            is_resumed=self._is_resumed,
+            prices=prices,
+            at_hand=at_hand,
+        )
         worths = [
-            self._worth(rows, rung, situation, front, least, prices, at_hand)
+            appraise(rows, rung, situation, front, least, terms)
             for rung, rows in self._groups(situation, may_begin).items()
             if len(rows)
         ]
@@ -339,48 +312,6 @@ class EnergyFirst:
         groups[-1] = np.concatenate([groups[-1], situation.new])
         return groups
 
-    def _worth(
-        self,
-        rows: Rows,
-        rung: int,
-        situation: Situation,
-        front: Front,
-        least: Array,
-        prices: Prices,
-        at_hand: int | None,
-    ) -> Worth:
-        """Return what it is worth to train candidates on that have reached a rung."""
-        _, end, deviation = self._forecast(rows, rung, situation, 0)
-        axes, doubt = self._axes(rows, rung, situation)
-        axes = np.maximum(axes, least)
-        is_last = rung + 1 >= self.last
-        nodes, weights = (np.zeros(1), np.ones(1)) if is_last else (LOOKS, LOOK_WEIGHTS)
-        variance = end.variance + deviation**2 if is_last else end.variance
-        gains = np.stack(
-            [
-                _mean_gain(front, axes, doubt, end.mean + node * deviation, variance)
-                for node in nodes
-            ],
-            axis=1,
-        )
-        allowed = self._chance_allowed(rows, situation)
-        if rung < 0:
-            allowed *= situation.works[rows]
-        gains *= allowed[:, None]
-        look, rest = self._costs(rows, rung, situation, prices, at_hand)
-        spread = end.variance + deviation**2
-        return Worth(
-            rows=rows,
-            rungs=np.full(len(rows), rung + 1),
-            index=index_of(gains, weights / weights.sum(), look, rest),
-            gain=gains @ (weights / weights.sum()),
-            cost=look + rest,
-            chance=chance_below(front.to_beat(axes), end.mean, spread) * allowed,
-            allowed=allowed,
-            mean=end.mean,
-            variance=spread,
-        )
-
     def _supposed(self, worth: Worth, situation: Situation, n_trials: int) -> Worth:
         """Return what candidates are worth, new ones weighed by what the user supposes."""
         is_new = worth.rows >= len(situation.seen)
@@ -395,60 +326,6 @@ class EnergyFirst:
         index, places = worth.index.copy(), situation.places[worth.rows[is_new]]
         index[is_new] = self._priors.weighed(index[is_new], places, trust / n_trials)
         return replace(worth, index=index)
-
-    def _forecast(
-        self, rows: Rows, rung: int, situation: Situation, score: int
-    ) -> tuple[Forecast, Forecast, Array]:
-        """Return the next rung, the end if that turns out as expected, and what the end owes to it.
-
-        The last is the deviation of the expected end over what the next rung may show.
-        """
-        model, logs = situation.models[score], situation.logs[score]
-        points = situation.points.rows(rows)
-        if rung < 0:
-            following = model.first(points)
-        else:
-            before = np.array([logs[row][rung] for row in rows])
-            following = model.later(points, rung + 1, before)
-        end = model.final(points, rung + 1, following.mean)
-        return following, end, np.abs(end.slope) * np.sqrt(following.variance)
-
-    def _axes(self, rows: Rows, rung: int, situation: Situation) -> tuple[Array, Array]:
-        """Return candidates' places along all axes but the first score's, and their variances."""
-        n_costs = self._goal.n_costs
-        axes, doubt = situation.log_costs[rows, :n_costs], situation.cost_variance[rows, :n_costs]
-        for score in range(1, self._goal.n_scores):
-            _, end, deviation = self._forecast(rows, rung, situation, score)
-            axes = np.column_stack([axes, end.mean])
-            doubt = np.column_stack([doubt, end.variance + deviation**2])
-        return axes, doubt
-
-    def _costs(
-        self, rows: Rows, rung: int, situation: Situation, prices: Prices, at_hand: int | None
-    ) -> tuple[Array, Array]:
-        """Return what it costs to train candidates to the next rung, and from there to the end."""
-        price = situation.price[rows]
-        before = 0.0 if rung < 0 or not self._is_resumed else self._shares[rung]
-        upto = self._shares[rung + 1]
-        look = price * (upto - before)
-        rest = price * ((1.0 - upto) if self._is_resumed else float(upto < 1.0)) + prices.end
-        n_seen = len(situation.seen)
-        is_new = rows >= n_seen
-        is_at_hand = np.array(
-            [row < n_seen and situation.seen[row].number == at_hand for row in rows], dtype=bool
-        )
-        look += np.where(is_new, prices.begin, np.where(is_at_hand, 0.0, prices.go_on))
-        return np.maximum(look, 1e-9), np.maximum(rest, 1e-9)
-
-    def _chance_allowed(self, rows: Rows, situation: Situation) -> Array:
-        """Return how likely candidates are to keep to the limits of their costs."""
-        chance = np.ones(len(rows))
-        for cost, limit in enumerate(self._goal.limits):
-            if math.isfinite(limit):
-                mean = situation.log_costs[rows, cost]
-                variance = np.maximum(situation.cost_variance[rows, cost], 1e-12)
-                chance *= chance_below(np.full(len(rows), limit), mean, variance)
-        return chance
 
     def _steps(
         self,
@@ -572,18 +449,6 @@ def _looks(steps: Sequence[Step]) -> list[Step]:
     looks = [one for one in steps if one.number is None]
     is_passed_over = bool(looks) and steps[0].number is not None
     return [replace(one, is_due=True) for one in looks] if is_passed_over else looks
-
-
-def _mean_gain(front: Front, axes: Array, doubt: Array, mean: Array, variance: Array) -> Array:
-    """Return expected gains, also over what is not certain about the axes."""
-    uncertain = np.flatnonzero((doubt > 0).any(axis=0))
-    points, weights = outcomes(len(uncertain))
-    total = np.zeros(len(mean))
-    for point, weight in zip(points, weights, strict=True):
-        shifted = axes.copy()
-        shifted[:, uncertain] += point * np.sqrt(doubt[:, uncertain])
-        total += weight * front.expected_gain(shifted, mean, variance)
-    return total
 
 
 def _spread(items: Sequence[int]) -> list[int]:
