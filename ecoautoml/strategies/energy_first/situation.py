@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.strategies.energy_first.accuracy import AccuracyModel
@@ -37,8 +38,10 @@ EASY = 1.25
 ROOM = math.log(2.0)
 """How far below the costs from which on nothing counts a candidate may gain by costing less, where
 nothing that works costs so little."""
-WORST = 0.9
-"""Quantile of the first candidates' errors beyond which nothing counts."""
+DOUBTS = ndtri([0.1, 0.3, 0.5, 0.7, 0.9])
+"""What stands for all that a forecast may turn out to be, in deviations."""
+WORST, FIRST = 0.9, 20
+"""Quantile of the first candidates' errors beyond which nothing counts; how many these are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,9 +175,10 @@ def assess(
         errors = {row: [each[score] for each in seen[row].errors] for row in trained}
         model = AccuracyModel(f"score {score}", shares, memory)
         bound = min(_bound(errors, model), goal.worst_errors[score])
-        if score == 0 and goal.target_error is not None:
-            bound = max(bound, EASY * goal.target_error)
+        easy = 0.0 if score or goal.target_error is None else EASY * goal.target_error
+        bound = max(bound, easy)
         logs.append(model.learn(points, errors, bound))
+        bound = max(easy, min(bound, _settled_bound(errors, logs[-1], model, points)))
         running = [
             row for row, one in enumerate(seen) if one.status is Status.RUNNING and not one.errors
         ]
@@ -273,8 +277,31 @@ def _bound(errors: Mapping[int, Sequence[float]], model: AccuracyModel) -> float
         if len(each) > last
     ]
     fall = float(np.median(falls)) if falls else -model.total_fall
-    first = list(errors.values())[:20]
+    first = list(errors.values())[:FIRST]
     ends = [each[last] if len(each) > last else each[0] * math.exp(fall) for each in first]
+    return float(np.quantile(ends, WORST))
+
+
+def _settled_bound(
+    errors: Mapping[int, Sequence[float]],
+    logs: Mapping[int, Sequence[float]],
+    model: AccuracyModel,
+    points: Points,
+) -> float:
+    """Return the error beyond which nothing counts, as the model sees the first candidates' ends.
+
+    Where first looks tell little, ends lie closer together than looks do.
+    """
+    first = list(errors)[:FIRST]
+    ends = [errors[row][model.last] for row in first if len(errors[row]) > model.last]
+    ends *= len(DOUBTS)
+    for rung in range(model.last):
+        reached = [row for row in first if len(errors[row]) == rung + 1]
+        before = np.array([logs[row][rung] for row in reached])
+        if reached:
+            end = model.final(points.rows(reached), rung, before)
+            spread = np.sqrt(end.variance)[:, None] * DOUBTS
+            ends += np.exp(end.mean[:, None] + spread).ravel().tolist()
     return float(np.quantile(ends, WORST))
 
 
