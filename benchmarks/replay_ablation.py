@@ -11,18 +11,15 @@ import numpy as np
 from replay_clock import Method, Replay
 from replay_default import energy_first
 
-from ecoautoml.strategies.energy_first import balance, process, situation, worth
+from ecoautoml.strategies.energy_first import process, situation, worth
 
 ONE_LOOK = {"LOOKS": np.zeros(1), "LOOK_WEIGHTS": np.ones(1)}
 ABLATIONS: dict[str, list[tuple[Any, dict[str, Any]]]] = {
-    "without-balance": [(balance, {"MOST": 0.0})],
     "without-weights": [(process, {"WEIGHT_SPREAD": 1e-6})],
     "without-failures": [(situation, {"LEAST_TO_WORK": 1.0})],
     "without-looks-ahead": [(worth, ONE_LOOK)],
     "with-equal-prices": [(situation, {"PRICE_POWER": 0.0})],
     "with-full-prices": [(situation, {"PRICE_POWER": 1.0})],
-    "with-more-looks": [(balance, {"MOST": 0.9})],
-    "with-fewer-looks": [(balance, {"MOST": 0.4})],
 }
 """By name: modules, and what their constants are instead."""
 

@@ -1,6 +1,7 @@
 """Energy first: its models, and whole searches on made-up tables."""
 
 import math
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -237,6 +238,15 @@ def test_others_like_those_that_run_are_less_in_doubt():
     assert after.mean[:30] == pytest.approx(before.mean[:30], abs=0.05)
 
 
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e6])
+def test_targets_of_any_size_are_fitted(size):
+    points = points_of(by_chance(12, seed=3))
+    targets = size * np.random.default_rng(0).standard_normal(12)
+    process = fit(points, targets, FIRST_PRIOR, scale=0.1)
+    assert np.isfinite(process.kernel.log).all()
+    assert np.isfinite(np.array(process.predict(points))).all()
+
+
 # --- whole searches -------------------------------------------------------------------------------
 
 
@@ -258,17 +268,18 @@ def run(seed, budget, *, error=error_of, most=8, cost=energy_of, **options):
         state = plan.state
         for step in plan.steps:
             validate_point(space, step.values)
-            found = (error(step.values, SHARES[step.rung]),)
             if step.number is None:
-                assert step.rung == 0
                 assert all(each.values != step.values for each in seen), "looked at twice"
                 fresh = Seen(number=len(seen), values=step.values, costs=(cost(step.values),))
-                seen.append(replace(fresh, errors=(found,)))
-            else:
-                old = seen[step.number]
-                assert len(old.errors) == step.rung == 1
-                seen[step.number] = replace(old, errors=(*old.errors, found), status=Status.CLOSED)
-            paid += SHARES[step.rung]
+                seen.append(fresh)
+            number = len(seen) - 1 if step.number is None else step.number
+            old = seen[number]
+            assert step.rung == len(old.errors) or step.is_untold
+            rungs = range(len(old.errors), step.rung + 1)
+            found = tuple((error(step.values, SHARES[rung]),) for rung in rungs)
+            status = Status.CLOSED if step.rung == 1 else Status.WAITING
+            seen[number] = replace(old, errors=(*old.errors, *found), status=status)
+            paid += sum(SHARES[rung] for rung in rungs)
     return seen
 
 
@@ -478,3 +489,35 @@ def test_a_candidate_that_was_only_probed_is_weighed_however_many_new_ones_are_b
     own, other = planner(1).reconsider(probed.number, [*seen, probed], {})
     assert own.number == probed.number
     assert own.index < other.index
+
+
+# --- where first looks tell nothing ---------------------------------------------------------------
+
+
+def misleading(one, share):
+    """A short training that shows nothing of the candidate."""
+    if share == 1.0:
+        return error_of(one)
+    return 0.1 + 0.6 * (zlib.crc32(str(sorted(one.items())).encode()) % 1000 / 1000)
+
+
+def test_where_first_looks_tell_nothing_candidates_are_trained_to_the_end():
+    seen = run(3, 24.0, error=misleading)
+    (step,) = planner(0).plan(seen, {}).steps
+    assert step.is_untold
+    assert step.rung == 1
+    late = seen[-8:]
+    assert all(len(one.errors) == 2 for one in late)
+    chance = [
+        volume([(energy_of(one), error_of(one)) for one in by_chance(24, seed=seed)])
+        for seed in range(10)
+    ]
+    assert volume(finished(seen)) > np.median(chance)
+
+
+def test_a_running_one_is_weighed_by_ends_too_where_first_looks_tell_nothing():
+    seen, one = run(3, 24.0, error=misleading), planner(0)
+    begun = Seen(number=len(seen), values=values(rate=1e-4), costs=(energy_of(values()),))
+    own, other = one.reconsider(begun.number, [*seen, begun], {})
+    assert other.is_untold
+    assert own is None or own.index < other.index

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.records.candidate import Value
 from ecoautoml.spaces.dimensions import SearchSpace
-from ecoautoml.strategies.energy_first.balance import looks_are_due
+from ecoautoml.strategies.energy_first.agreement import ends_only, looks_tell
 from ecoautoml.strategies.energy_first.encoding import Encoder
 from ecoautoml.strategies.energy_first.gain import Front
 from ecoautoml.strategies.energy_first.lattice import Lattice, stacked
@@ -42,8 +42,8 @@ RANDOM, NEIGHBOURS = 100, 400
 """Candidates considered each time: by chance, and next to those on the front so far."""
 MOST_STEPS = 20
 """Steps worked out per plan and rung."""
-LEFT_TO_LOOK = 2.0
-"""Mean full trainings that must be left for first looks to be due: later they come too late."""
+UNTOLD = "without looks"
+"""Where the state of planning without looks is kept."""
 LEAST_CHANCE = 0.05
 """Chance to join the front below which nothing goes on once nothing new may begin."""
 
@@ -59,7 +59,7 @@ class Step:
         figures: What this rests on, by name (`ecoautoml.records.turn.FIGURES`); empty for the first
             ones, chosen by chance.
         index: Expected hypervolume per unit of cost; None for the first ones.
-        is_due: Whether it is chosen before better ones because first looks were due.
+        is_untold: Whether it goes to the end because first looks have told nothing.
     """
 
     number: int | None
@@ -67,7 +67,7 @@ class Step:
     rung: int
     figures: Mapping[str, float] = field(default_factory=dict)
     index: float | None = None
-    is_due: bool = False
+    is_untold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,9 @@ class EnergyFirst:
 
     Energy is known before training, so each candidate's place along that axis is certain, and what
     it may add to the front depends on its error alone. A short training shows whether a longer one
-    is worth it; all are chosen by what they are expected to add per cost still to be spent.
+    is worth it; all are chosen by what they are expected to add per cost still to be spent. Where
+    short trainings turn out to tell nothing, candidates are chosen by how others ended, and trained
+    to the end.
 
     It keeps no state: the same arguments give the same plan.
 
@@ -129,6 +131,22 @@ class EnergyFirst:
         self._priors = Priors(guesses or {}, self._lattice)
         self._seen_places: dict[int, Array] = {}
         self._seen_known: dict[int, Array] = {}
+        self._without_looks = None
+        if len(self._shares) > 1:
+            self._without_looks = EnergyFirst(
+                space,
+                (1.0,),
+                known,
+                goal=goal,
+                is_exact=is_exact,
+                nearest=nearest,
+                guesses=guesses,
+                start=start,
+                n_random=n_random,
+                n_neighbours=n_neighbours,
+                most_learnt=most_learnt,
+                seed=seed,
+            )
 
     @property
     def last(self) -> int:
@@ -157,15 +175,26 @@ class EnergyFirst:
             start: Candidates begun before the model is asked; None: as usual.
             most: New candidates to begin at once, at most.
         """
+        if self._without_looks and not looks_tell(seen, self.last):
+            plan = self._without_looks.plan(
+                ends_only(seen, self.last),
+                state.get(UNTOLD, {}),
+                prices=prices,
+                may_begin=may_begin,
+                left=left,
+                start=0,
+                most=most,
+            )
+            return Plan(
+                steps=tuple(self._to_the_end(step) for step in plan.steps),
+                state={**state, UNTOLD: plan.state},
+            )
         rng = self._chance(seen)
         memory = Memory(state)
         is_first = may_begin and len(seen) < (self._start if start is None else start)
         steps, prices = self._begin(seen) if is_first else [], prices or Prices()
         if seen and not steps:
             steps = self._go_on(seen, memory, rng, prices, may_begin, left)
-        may_look = may_begin and left >= LEFT_TO_LOOK
-        if may_look and looks_are_due(seen, self._shares, prices, is_resumed=self._is_resumed):
-            steps = _looks(steps) or steps
         n_new = 0
         chosen = []
         for step in steps:
@@ -195,6 +224,16 @@ class EnergyFirst:
             may_begin: Whether new candidates may begin.
             left: What may still be spent.
         """
+        if self._without_looks and not looks_tell(seen, self.last):
+            own, other = self._without_looks.reconsider(
+                number,
+                ends_only(seen, self.last),
+                state.get(UNTOLD, {}),
+                prices=prices,
+                may_begin=may_begin,
+                left=left,
+            )
+            return own and self._to_the_end(own), other and self._to_the_end(other)
         memory, prices = Memory(state, may_change=False), prices or Prices()
         rng = self._chance(seen)
         steps = self._go_on(seen, memory, rng, prices, may_begin, left, at_hand=number)
@@ -205,6 +244,10 @@ class EnergyFirst:
         """Return chance that depends on the seed and on how much has been seen."""
         n_rungs = sum(len(one.errors) for one in seen)
         return np.random.default_rng([self._seed, 1, len(seen), n_rungs])
+
+    def _to_the_end(self, step: Step) -> Step:
+        """Return a step that was planned without looks as one of trainings that have them."""
+        return replace(step, rung=self.last, is_untold=True)
 
     # --- the beginning --------------------------------------------------------------------------
 
@@ -442,13 +485,6 @@ class EnergyFirst:
             asked = self._known([one.values for one in fresh])
             self._seen_known |= {one.number: row for one, row in zip(fresh, asked, strict=True)}
         return np.array([self._seen_known[one.number] for one in seen])
-
-
-def _looks(steps: Sequence[Step]) -> list[Step]:
-    """Return the steps that begin a candidate, marked where another one is better."""
-    looks = [one for one in steps if one.number is None]
-    is_passed_over = bool(looks) and steps[0].number is not None
-    return [replace(one, is_due=True) for one in looks] if is_passed_over else looks
 
 
 def _spread(items: Sequence[int]) -> list[int]:

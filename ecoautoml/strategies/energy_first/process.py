@@ -19,6 +19,8 @@ Rows = Sequence[int] | NDArray[np.int64]
 STEPS = 25
 """Steps of the climb to kernel parameters; each costs a factorisation and an inverse."""
 LEAST_VARIANCE = 1e-6
+FARTHEST = 8.0
+"""Prior deviations that a kernel's parameter may be off: a step of the climb may try any size."""
 SPREAD = (1.0, 0.7, 1.0, 0.7, 1.2, 1.2)
 WEIGHT_SPREAD = 0.7
 """Prior deviations of a kernel's parameters: as they stand in `Kernel.log`, and of each weight."""
@@ -237,11 +239,14 @@ class Climb:
 
     def best(self, start: Kernel, steps: int) -> Kernel:
         """Return the best parameters found in so many steps."""
+        far = FARTHEST * self._spread
+        lowest, highest = self._expected - far, self._expected + far
         found = minimize(
             self.loss,
-            self.start(start),
+            np.clip(self.start(start), lowest, highest),
             jac=True,
             method="L-BFGS-B",
+            bounds=np.stack([lowest, highest], axis=1),
             options={"maxiter": steps},
         )
         return self._kernel(found.x)
