@@ -176,7 +176,8 @@ class AutoSampler(_Sampler):
     kind: Literal["auto"] = "auto"
     n_startup_trials: Annotated[int, Field(ge=2)] | None = None
     """Trials begun before the model is used, spread over what is known of the space; None: 16, or
-    two in five of ``budget.trials`` where that is fewer."""
+    two in five of ``budget.trials``, or, where first looks are long, as many as take two and a half
+    full trainings (6 at least), whichever is fewest."""
     warm_start: Path | None = None
     """Folder of an earlier run of the same or a similar space: its trials are learnt from, and its
     front is run first. Its costs count only where they were measured on this machine."""

@@ -13,12 +13,12 @@ from ecoautoml.records.columns import SYNFLOW
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace
 from ecoautoml.spaces.random import random_candidate
 from ecoautoml.strategies.base import Earlier, Planner
+from ecoautoml.strategies.energy_first.planner import first_ones
 from ecoautoml.strategies.energy_first.priors import Guess
 from ecoautoml.strategies.energy_first.problem import Values
 from ecoautoml.strategies.energy_first.rungs import rung_shares
 from ecoautoml.strategies.energy_first.search import (
     LEAST_START,
-    START_SHARE,
     Aim,
     EnergyFirstPlanner,
     known_from,
@@ -31,8 +31,8 @@ from ecoautoml.strategies.wishes import (
     known_to_be_good,
 )
 
-START = 16
-"""Trials begun before a model is used, at most."""
+START, START_SHARE = 16, 0.4
+"""Trials begun before a model is used, at most; and their share of a number of trials."""
 KNOWN_SHARE = 0.25
 """Published networks begun first: at most this share of the first trials."""
 HALTING = ("halving", "hyperband")
@@ -159,6 +159,9 @@ def _energy_first(
             return None
         return found.macs, found.params, found.activations, found.layers
 
+    may_pause = sampler.pause and config.pruner.kind not in HALTING
+    shares = rung_shares(_most_epochs(config, space))
+    usual = first_ones(shares[0] if may_pause else 1.0)
     return EnergyFirstPlanner(
         space,
         Aim(
@@ -168,11 +171,11 @@ def _energy_first(
             guess_accuracy=1.0 / n_classes,
             features=(SYNFLOW,) if sampler.zero_cost == "synflow" else (),
         ),
-        shares=rung_shares(_most_epochs(config, space)),
+        shares=shares,
         known=known_from(count, random_candidate(space, 0).parameters()),
         guesses=guesses,
-        start=sampler.n_startup_trials or _start(config.budget.trials),
-        may_pause=sampler.pause and config.pruner.kind not in HALTING,
+        start=sampler.n_startup_trials or min(usual, _start(config.budget.trials)),
+        may_pause=may_pause,
         earlier=earlier,
         seed=config.seed,
     )

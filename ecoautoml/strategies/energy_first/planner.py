@@ -36,8 +36,9 @@ Rows = NDArray[np.int64]
 Known = Callable[[Sequence[Values]], Array]
 """Returns what is known of candidates before anything is run, above 0, ``(n, n_known)``."""
 
-START = 20
-"""Candidates begun before the model is asked, spread over what is known of them."""
+START, FEWEST, START_TAKES = 20, 6, 2.5
+"""Candidates begun before the model is asked, at most and at least; mean full trainings that they
+may take in between: of looks that take a third of a training, 7 found more than 20."""
 RANDOM, NEIGHBOURS = 100, 400
 """Candidates considered each time: by chance, and next to those on the front so far."""
 MOST_STEPS = 20
@@ -98,7 +99,7 @@ class EnergyFirst:
         is_resumed: Whether a longer training goes on where the shorter one ended.
         nearest: Gives the candidate to take instead, where not everything the space allows exists.
         guesses: What the user supposes about good values, by dimension.
-        start: Candidates begun before the model is asked.
+        start: Candidates begun before the model is asked; None: as many as `first_ones`.
         n_random: New candidates considered by chance.
         n_neighbours: New candidates considered next to those that lead.
         most_learnt: Candidates the models learn from.
@@ -116,7 +117,7 @@ class EnergyFirst:
         is_resumed: bool = True,
         nearest: Callable[[Values], Values] | None = None,
         guesses: Mapping[str, Guess] | None = None,
-        start: int = START,
+        start: int | None = None,
         n_random: int = RANDOM,
         n_neighbours: int = NEIGHBOURS,
         most_learnt: int = MOST_LEARNT,
@@ -125,7 +126,8 @@ class EnergyFirst:
         self._shares, self._is_resumed = tuple(shares), is_resumed
         self._goal = goal or Goal()
         self._known, self._is_exact = known, is_exact
-        self._start, self._n_random, self._n_neighbours = start, n_random, n_neighbours
+        self._start = first_ones(self._shares[0]) if start is None else start
+        self._n_random, self._n_neighbours = n_random, n_neighbours
         self._seed, self._nearest, self._most_learnt = seed, nearest, most_learnt
         self._lattice, self._encoder = Lattice(space), Encoder(space)
         self._priors = Priors(guesses or {}, self._lattice)
@@ -141,7 +143,6 @@ class EnergyFirst:
                 is_exact=is_exact,
                 nearest=nearest,
                 guesses=guesses,
-                start=start,
                 n_random=n_random,
                 n_neighbours=n_neighbours,
                 most_learnt=most_learnt,
@@ -485,6 +486,15 @@ class EnergyFirst:
             asked = self._known([one.values for one in fresh])
             self._seen_known |= {one.number: row for one, row in zip(fresh, asked, strict=True)}
         return np.array([self._seen_known[one.number] for one in seen])
+
+
+def first_ones(look: float) -> int:
+    """Return how many candidates are begun before the model is asked.
+
+    Args:
+        look: What a first look takes, in full trainings.
+    """
+    return max(FEWEST, min(START, int(START_TAKES / look)))
 
 
 def _spread(items: Sequence[int]) -> list[int]:

@@ -28,7 +28,7 @@ RANDOM, NEIGHBOURS = 60, 140
 
 LEAST_TARGET = 1e-4
 """Error below which a target counts as this error: logarithms are modelled."""
-START_SHARE, LEAST_START = 0.4, 4
+START_SHARE, LEAST_START = 0.25, 4
 """Share of a budget that the first trials may take, before a model is used; how many there are at
 least."""
 
