@@ -130,13 +130,13 @@ def test_a_probe_may_be_missing(tmp_path):
     assert one.loop.ask().candidate != job.candidate
 
 
-def test_the_first_trials_end_where_they_have_taken_two_fifths_of_a_budget(tmp_path):
+def test_the_first_trials_end_where_they_have_taken_a_quarter_of_a_budget(tmp_path):
     one = open_search(tmp_path, n_startup_trials=16)
     run(one, 6)
     history = History(finished=one.ledger.results(), paused=one.ledger.paused())
     plans = planner(n_startup_trials=16)
     plenty, enough, little = (
-        plans.next(replace(history, left=left), {}) for left in (math.inf, 1.6, 1.4)
+        plans.next(replace(history, left=left), {}) for left in (math.inf, 3.1, 2.9)
     )
     assert "first candidates" in plenty.turn.reason
     assert "first candidates" in enough.turn.reason
