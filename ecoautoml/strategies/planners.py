@@ -13,7 +13,7 @@ from ecoautoml.records.columns import SYNFLOW
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace
 from ecoautoml.spaces.random import random_candidate
 from ecoautoml.strategies.base import Earlier, Planner
-from ecoautoml.strategies.energy_first.planner import first_ones
+from ecoautoml.strategies.energy_first.beginning import first_ones
 from ecoautoml.strategies.energy_first.priors import Guess
 from ecoautoml.strategies.energy_first.problem import Values
 from ecoautoml.strategies.energy_first.rungs import rung_shares

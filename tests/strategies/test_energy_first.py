@@ -10,12 +10,13 @@ from searches_by_hand import conditional_space
 
 from ecoautoml.spaces.dimensions import Dimension, SearchSpace, candidate, validate_point
 from ecoautoml.strategies.energy_first.accuracy import FIRST_PRIOR, AccuracyModel
+from ecoautoml.strategies.energy_first.beginning import START, first_ones
 from ecoautoml.strategies.energy_first.costs import forecast_costs
 from ecoautoml.strategies.energy_first.encoding import Encoder
 from ecoautoml.strategies.energy_first.gain import Front
 from ecoautoml.strategies.energy_first.lattice import Lattice
 from ecoautoml.strategies.energy_first.memory import Memory
-from ecoautoml.strategies.energy_first.planner import START, EnergyFirst
+from ecoautoml.strategies.energy_first.planner import EnergyFirst
 from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status
 from ecoautoml.strategies.energy_first.process import Climb, Points, fit
 
@@ -323,6 +324,15 @@ def test_the_seed_decides_and_the_first_ones_are_spread_over_energies():
     assert one != other
     first = sorted(energy_of(each.values) for each in one[:START])
     assert first[0] < 4 < 15 < first[-1]
+
+
+@pytest.mark.parametrize(
+    ("look", "count"), [(0.01, START), (0.1, START), (0.25, 10), (0.33, 7), (0.5, 6), (1.0, 6)]
+)
+def test_dear_first_looks_are_few(look, count):
+    assert first_ones(look) == count
+    one = EnergyFirst(SPACE, (look, 1.0) if look < 1 else (1.0,), costs)
+    assert len(one.plan([], {}, most=100).steps) == count
 
 
 def test_the_first_ones_are_spread_from_the_start():

@@ -14,6 +14,7 @@ from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.records.candidate import Value
 from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.strategies.energy_first.agreement import ends_only, looks_tell
+from ecoautoml.strategies.energy_first.beginning import first_ones, spread_over
 from ecoautoml.strategies.energy_first.encoding import Encoder
 from ecoautoml.strategies.energy_first.gain import Front
 from ecoautoml.strategies.energy_first.lattice import Lattice, stacked
@@ -36,9 +37,6 @@ Rows = NDArray[np.int64]
 Known = Callable[[Sequence[Values]], Array]
 """Returns what is known of candidates before anything is run, above 0, ``(n, n_known)``."""
 
-START, FEWEST, START_TAKES = 20, 6, 2.5
-"""Candidates begun before the model is asked, at most and at least; mean full trainings that they
-may take in between: of looks that take a third of a training, 7 found more than 20."""
 RANDOM, NEIGHBOURS = 100, 400
 """Candidates considered each time: by chance, and next to those on the front so far."""
 MOST_STEPS = 20
@@ -262,14 +260,9 @@ class EnergyFirst:
         rows = self._lattice.unknown(rows, rows[:0])
         candidates = self._lattice.candidates(rows)
         known = self._known(candidates)
-        order = np.argsort(known[:, 0], kind="stable") if known.shape[1] else np.arange(len(rows))
-        parts = [part for part in np.array_split(order, self._start) if len(part)]
-        chosen = [
-            int(rng.choice(self._priors.half(part, rows, is_likely=index % 2 == 0)))
-            for index, part in enumerate(parts)
-        ]
+        chosen = spread_over(known, self._start, rows, self._priors, rng)
         old = self._places(seen)
-        fresh = [i for i in _spread(chosen) if len(self._lattice.unknown(rows[[i]], old))]
+        fresh = [i for i in chosen if len(self._lattice.unknown(rows[[i]], old))]
         return [Step(number=None, values=candidates[i], rung=0) for i in fresh]
 
     # --- later ----------------------------------------------------------------------------------
@@ -486,22 +479,3 @@ class EnergyFirst:
             asked = self._known([one.values for one in fresh])
             self._seen_known |= {one.number: row for one, row in zip(fresh, asked, strict=True)}
         return np.array([self._seen_known[one.number] for one in seen])
-
-
-def first_ones(look: float) -> int:
-    """Return how many candidates are begun before the model is asked.
-
-    Args:
-        look: What a first look takes, in full trainings.
-    """
-    return max(FEWEST, min(START, int(START_TAKES / look)))
-
-
-def _spread(items: Sequence[int]) -> list[int]:
-    """Return items in an order in which every beginning is spread over all of them.
-
-    Their places written in binary and read backwards (van der Corput 1935).
-    """
-    bits = max(len(items) - 1, 1).bit_length()
-    order = sorted(range(len(items)), key=lambda place: int(f"{place:0{bits}b}"[::-1], 2))
-    return [items[place] for place in order]
