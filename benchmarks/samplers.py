@@ -1,7 +1,8 @@
 """Whole searches with the same joules: the default beside samplers of Optuna, really run.
 
     python benchmarks/samplers.py --images FILE --out DIR [--samplers auto tpe nsga2]
-        [--seeds 0 1 2] [--energy-wh 0.47] [--subset 10000] [--at-once 2] [--page FILE] [--json]
+        [--seeds 0 1 2] [--energy-wh 0.47] [--subset 10000] [--at-once 2]
+        [--worst-errors 0.18 0.25] [--page FILE] [--json]
 
 Runs `examples/02_own_images.yaml` on some of the images (a folder, Parquet or .npz) once for every
 sampler and seed, with one worker each, until so many watt-hours are spent, everything included that
@@ -9,8 +10,9 @@ the search itself counts. `auto` has its own stopping, the others run every tria
 again, the command resumes what was interrupted and reads what has ended.
 
 Told is the hypervolume (validation error x log energy per image, as the searches themselves have
-measured them) of the front, as a share of that of all fronts together; the reference is the ninth
-decile of the errors and the largest energy of all models of the searches.
+measured them) of the front, as a share of that of all fronts together; the reference is the largest
+energy and the ninth decile of the errors of all models of the searches, and, with `--worst-errors`,
+each of these errors: how far cheap, less accurate models count hangs on it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -100,12 +101,17 @@ def read(out: Path, sampler: str, seed: int) -> Run:
     )
 
 
-def shares(runs: Sequence[Run]) -> list[float]:
+def usual_worst_error(runs: Sequence[Run]) -> float:
+    """Return the error beyond which nothing counts unless another is asked for."""
+    return float(np.quantile(np.concatenate([one.losses[:, 0] for one in runs]), WORST_QUANTILE))
+
+
+def shares(runs: Sequence[Run], worst_error: float) -> list[float]:
     """Return each run's hypervolume as a share of that of all together."""
     every = np.vstack([one.losses for one in runs])
-    worst = [np.quantile(every[:, 0], WORST_QUANTILE), every[:, 1].max()]
-    best = hypervolume(every, np.array(worst))
-    return [hypervolume(one.losses, np.array(worst)) / best for one in runs]
+    worst = np.array([worst_error, every[:, 1].max()])
+    best = hypervolume(every, worst)
+    return [hypervolume(one.losses, worst) / best for one in runs]
 
 
 def figure(runs: Sequence[Run]) -> go.Figure:
@@ -140,6 +146,7 @@ def main() -> None:
     parser.add_argument("--energy-wh", type=float, default=0.47, help="of each search")
     parser.add_argument("--subset", type=int, default=10_000, help="images to learn from")
     parser.add_argument("--at-once", type=int, default=2, help="searches that run at the same time")
+    parser.add_argument("--worst-errors", type=float, nargs="+", default=[], help="references")
     parser.add_argument("--page", type=Path, help="draw the fronts there")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args()
@@ -149,27 +156,32 @@ def main() -> None:
     if any(codes):
         sys.exit("not all searches have ended; give the same command again to resume them")
     runs = [read(options.out, *one) for one in asked]
+    worst_errors = [usual_worst_error(runs), *options.worst_errors]
+    found = np.array([shares(runs, worst) for worst in worst_errors]).T
     rows = [
         {
             "sampler": run.sampler,
             "seed": run.seed,
-            "hypervolume": share,
+            "hypervolume": [round(float(each), 4) for each in each_share],
             "trials": run.trials,
             "complete": len(run.losses),
             "energy_j": run.energy_j,
         }
-        for run, share in zip(runs, shares(runs), strict=True)
+        for run, each_share in zip(runs, found, strict=True)
     ]
     out = sys.stderr if options.json else sys.stdout
+    print(f"references: errors of {', '.join(f'{one:.3g}' for one in worst_errors)}", file=out)
     for row in rows:
         print(
-            "{sampler:<8} seed {seed}: {hypervolume:.3f} of the hypervolume, {complete} models of "
+            "{sampler:<8} seed {seed}: {hypervolume} of the hypervolume, {complete} models of "
             "{trials} trials, {energy_j} J".format(**row),
             file=out,
         )
+    medians = {}
     for sampler in options.samplers:
-        found = [row["hypervolume"] for row in rows if row["sampler"] == sampler]
-        print(f"{sampler:<8} median {statistics.median(found):.3f}", file=out)
+        these = [share for run, share in zip(runs, found, strict=True) if run.sampler == sampler]
+        medians[sampler] = [round(float(each), 4) for each in np.median(these, axis=0)]
+        print(f"{sampler:<8} medians {medians[sampler]}", file=out)
     if options.page:
         options.page.write_text(figure(runs).to_html(include_plotlyjs=True), encoding="utf-8")
     if options.json:
@@ -181,6 +193,8 @@ def main() -> None:
                     "environment": about,
                     "energy_wh": options.energy_wh,
                     "subset": options.subset,
+                    "worst_errors": worst_errors,
+                    "medians": medians,
                     "runs": rows,
                 }
             )
