@@ -62,21 +62,19 @@ def energy_first(replay: Replay, *, has_first_looks: bool = True, **options: Any
 
 
 def _carry_out(step: Step, seen: list[Seen], replay: Replay, rungs: Sequence[int]) -> None:
-    """Train a candidate to a rung, by all before it, and write down what came out."""
-    row = replay.table.row_of(step.values)
-    old = () if step.number is None else seen[step.number].errors
-    errors = [(replay.train(row, rungs[rung]),) for rung in range(len(old), step.rung + 1)]
-    status = Status.CLOSED if rungs[step.rung] == replay.full else Status.WAITING
+    """Train a candidate to the next rung, and write down what came out."""
+    row, fidelity = replay.table.row_of(step.values), rungs[step.rung]
+    error = (replay.train(row, fidelity),)
+    status = Status.CLOSED if fidelity == replay.full else Status.WAITING
+    cost = replay.energy(row)
     if step.number is None:
         one = Seen(
-            number=len(seen),
-            values=step.values,
-            costs=(replay.energy(row),),
-            price=_price(replay, row, rungs[0]),
+            number=len(seen), values=step.values, errors=(error,), costs=(cost,), status=status
         )
-        seen.append(one)
-    number = len(seen) - 1 if step.number is None else step.number
-    seen[number] = replace(seen[number], errors=(*old, *errors), status=status)
+        seen.append(replace(one, price=_price(replay, row, fidelity)))
+    else:
+        one = seen[step.number]
+        seen[step.number] = replace(one, errors=(*one.errors, error), status=status)
 
 
 def _price(replay: Replay, row: int, fidelity: int) -> float:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ecoautoml.pareto.front import non_dominated_mask
 from ecoautoml.records.candidate import Value
 from ecoautoml.spaces.dimensions import SearchSpace
-from ecoautoml.strategies.energy_first.agreement import ends_only, looks_tell
 from ecoautoml.strategies.energy_first.beginning import first_ones, spread_over
 from ecoautoml.strategies.energy_first.encoding import Encoder
 from ecoautoml.strategies.energy_first.gain import Front
@@ -41,8 +40,6 @@ RANDOM, NEIGHBOURS = 100, 400
 """Candidates considered each time: by chance, and next to those on the front so far."""
 MOST_STEPS = 20
 """Steps worked out per plan and rung."""
-UNTOLD = "without looks"
-"""Where the state of planning without looks is kept."""
 LEAST_CHANCE = 0.05
 """Chance to join the front below which nothing goes on once nothing new may begin."""
 
@@ -58,7 +55,6 @@ class Step:
         figures: What this rests on, by name (`ecoautoml.records.turn.FIGURES`); empty for the first
             ones, chosen by chance.
         index: Expected hypervolume per unit of cost; None for the first ones.
-        is_untold: Whether it goes to the end because first looks have told nothing.
     """
 
     number: int | None
@@ -66,7 +62,6 @@ class Step:
     rung: int
     figures: Mapping[str, float] = field(default_factory=dict)
     index: float | None = None
-    is_untold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +77,8 @@ class EnergyFirst:
 
     Energy is known before training, so each candidate's place along that axis is certain, and what
     it may add to the front depends on its error alone. A short training shows whether a longer one
-    is worth it; all are chosen by what they are expected to add per cost still to be spent. Where
-    short trainings turn out to tell nothing, candidates are chosen by how others ended, and trained
-    to the end.
+    is worth it; all are chosen by what they are expected to add per cost still to be spent. How
+    much a short training tells is learnt on the way.
 
     It keeps no state: the same arguments give the same plan.
 
@@ -131,21 +125,6 @@ class EnergyFirst:
         self._priors = Priors(guesses or {}, self._lattice)
         self._seen_places: dict[int, Array] = {}
         self._seen_known: dict[int, Array] = {}
-        self._without_looks = None
-        if len(self._shares) > 1:
-            self._without_looks = EnergyFirst(
-                space,
-                (1.0,),
-                known,
-                goal=goal,
-                is_exact=is_exact,
-                nearest=nearest,
-                guesses=guesses,
-                n_random=n_random,
-                n_neighbours=n_neighbours,
-                most_learnt=most_learnt,
-                seed=seed,
-            )
 
     @property
     def last(self) -> int:
@@ -174,20 +153,6 @@ class EnergyFirst:
             start: Candidates begun before the model is asked; None: as usual.
             most: New candidates to begin at once, at most.
         """
-        if self._without_looks and not looks_tell(seen, self.last):
-            plan = self._without_looks.plan(
-                ends_only(seen, self.last),
-                state.get(UNTOLD, {}),
-                prices=prices,
-                may_begin=may_begin,
-                left=left,
-                start=0,
-                most=most,
-            )
-            return Plan(
-                steps=tuple(self._to_the_end(step) for step in plan.steps),
-                state={**state, UNTOLD: plan.state},
-            )
         rng = self._chance(seen)
         memory = Memory(state)
         is_first = may_begin and len(seen) < (self._start if start is None else start)
@@ -223,16 +188,6 @@ class EnergyFirst:
             may_begin: Whether new candidates may begin.
             left: What may still be spent.
         """
-        if self._without_looks and not looks_tell(seen, self.last):
-            own, other = self._without_looks.reconsider(
-                number,
-                ends_only(seen, self.last),
-                state.get(UNTOLD, {}),
-                prices=prices,
-                may_begin=may_begin,
-                left=left,
-            )
-            return own and self._to_the_end(own), other and self._to_the_end(other)
         memory, prices = Memory(state, may_change=False), prices or Prices()
         rng = self._chance(seen)
         steps = self._go_on(seen, memory, rng, prices, may_begin, left, at_hand=number)
@@ -243,10 +198,6 @@ class EnergyFirst:
         """Return chance that depends on the seed and on how much has been seen."""
         n_rungs = sum(len(one.errors) for one in seen)
         return np.random.default_rng([self._seed, 1, len(seen), n_rungs])
-
-    def _to_the_end(self, step: Step) -> Step:
-        """Return a step that was planned without looks as one of trainings that have them."""
-        return replace(step, rung=self.last, is_untold=True)
 
     # --- the beginning --------------------------------------------------------------------------
 

@@ -180,9 +180,7 @@ class EnergyFirstPlanner(Planner):
             may_begin=history.may_begin,
             left=self._left(reader, history),
         )
-        if other is None or (trial.epoch and other.is_untold):
-            return CONTINUE
-        if own is not None and (own.index or 0.0) * SWITCH >= (other.index or 0.0):
+        if other is None or (own is not None and (own.index or 0.0) * SWITCH >= (other.index or 0)):
             return CONTINUE
         return Decision(
             action=Action.PAUSE,
@@ -254,11 +252,10 @@ def _why(step: Step, useful: str) -> str:
     if not step.figures:
         return "one of the first candidates, spread over what they are known to cost"
     figures = step.figures
-    rest = ", trained to the end: first looks have not told how trainings end"
     return (
         f"best expected gain per joule: {figures['expected_gain']:.2%} of the hypervolume for "
         f"{figures['expected_training']:.2g} full trainings, with a chance of "
-        f"{figures['chance_to_join']:.0%} to {useful}{rest if step.is_untold else ''}"
+        f"{figures['chance_to_join']:.0%} to {useful}"
     )
 
 
