@@ -10,7 +10,7 @@ seen. (Looks do multiply the chance that *one given good trial* is stopped at so
 pick the moments at which an imperfect p is too low. The control group is there for that.) So alpha
 itself is a valid threshold. It gives something away, as p falls by leaps and most trials are well
 below a threshold once they are below it; but p is forecast from few curves, and twice alpha was too
-much where a search improved and curves began alike (`docs/search.md`).
+much where a search improved and curves began alike (`docs/search_measured.md`).
 
 Two things lower it. At share s of the training only 1 - s of it can be saved, so the risk taken is
 in proportion. And early on, p says more of the trials before than of this one's curve; in a search

@@ -14,7 +14,7 @@ START, FEWEST = 20, 6
 """Candidates begun before the model is asked, at most and at least."""
 START_TAKES = 2.5
 """Mean full trainings that first looks may take in between: of looks that take a third of a
-training, 7 found more than 20 (docs/search.md, "How well it does")."""
+training, 7 found more than 20 (docs/search_measured.md, "What did not help")."""
 
 
 def first_ones(look: float) -> int:

@@ -25,7 +25,7 @@ MOST_LEARNT = 400
 """Candidates the models learn from; the cost of a plan does not grow beyond."""
 PRICE_POWER = 0.25
 """Prices of trainings count by this power. In full they drew a search to ever more of the cheapest
-candidates (docs/search.md, "What did not help")."""
+candidates (docs/search_measured.md, "What did not help")."""
 FAILED = 0.97
 """Share of the error of guessing from which on a training counts as failed."""
 LEARNS = 0.9
