@@ -49,10 +49,15 @@ def test_its_front_is_run_first_and_then_it_is_learnt_from(old, tmp_path):
         advance(one, one.loop.ask())
     begun = [one.ledger.turns(number)[0] for number in range(len(before.front))]
     assert {turn.reason for turn in begun} == {"on the front of the earlier run old"}
-    job = one.loop.ask()
-    (turn, *_) = one.ledger.turns(job.number)
-    assert turn.figures  # planned, though fewer than the first four have been run
     known = [result.candidate.parameters() for result in old]
+    for _ in range(20):  # one of that front may go on before anything new begins
+        job = one.loop.ask()
+        turns = one.ledger.turns(job.number)
+        assert turns[-1].figures  # planned, though fewer than the first four have been run
+        if len(turns) == 1:
+            break
+        advance(one, job)
+    assert len(turns) == 1
     assert job.candidate.parameters() not in known
 
 
