@@ -40,6 +40,8 @@ from ecoautoml.study.environment import environment
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples/02_own_images.yaml"
 SCORE, COST = "validation_accuracy", "inference_energy_j"
+HEIGHT = 480
+"""Of the figure, in px."""
 WORST_QUANTILE = 0.9
 """Of all models' errors: beyond it nothing counts for the hypervolume."""
 
@@ -131,7 +133,9 @@ def figure(runs: Sequence[Run]) -> go.Figure:
             showlegend=one.seed == min(each.seed for each in runs),
             hovertemplate=f"{one.sampler}, seed {one.seed}: %{{y:.4f}} at %{{x:.0f}} µJ",
         )
-    drawn.update_layout(template="plotly_white", title="Fronts of searches with the same joules")
+    drawn.update_layout(
+        template="plotly_white", title="Fronts of searches with the same joules", height=HEIGHT
+    )
     drawn.update_xaxes(type="log", title="Energy per image (µJ)")
     drawn.update_yaxes(title="Validation accuracy")
     return drawn
@@ -183,7 +187,8 @@ def main() -> None:
         medians[sampler] = [round(float(each), 4) for each in np.median(these, axis=0)]
         print(f"{sampler:<8} medians {medians[sampler]}", file=out)
     if options.page:
-        options.page.write_text(figure(runs).to_html(include_plotlyjs=True), encoding="utf-8")
+        page = figure(runs).to_html(include_plotlyjs=True, config={"displayModeBar": False})
+        options.page.write_text(page, encoding="utf-8")
     if options.json:
         about = environment("cpu", (), 0)
         about.pop("git_commit")
