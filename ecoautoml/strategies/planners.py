@@ -31,7 +31,7 @@ from ecoautoml.strategies.wishes import (
     known_to_be_good,
 )
 
-START, START_SHARE = 16, 0.4
+START, TRIALS_SHARE = 16, 0.4
 """Trials begun before a model is used, at most; and their share of a number of trials."""
 KNOWN_SHARE = 0.25
 """Published networks begun first: at most this share of the first trials."""
@@ -184,7 +184,7 @@ def _energy_first(
 def _start(trials: int | None) -> int:
     if trials is None:
         return START
-    return max(LEAST_START, min(START, round(START_SHARE * trials)))
+    return max(LEAST_START, min(START, round(TRIALS_SHARE * trials)))
 
 
 def _most_epochs(config: SearchConfig, space: SearchSpace) -> int:

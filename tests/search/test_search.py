@@ -48,9 +48,11 @@ def test_other_batch_sizes_are_exported_and_measured_too(result):
         assert (low <= energy_j).all()
         assert (energy_j <= table["inference_energy_b8_j_high"]).all()
         assert (table["latency_b8_ms"] <= table["latency_b8_p95_ms"]).all()
-        # eight images in one call cost less than eight calls, and take less long
+        # eight images in one call cost less than eight calls, and take less long; the latency is
+        # that of the call, not of an image, though so small a network takes hardly longer
         assert energy_j.sum() < table["inference_energy_j"].sum()
-        assert table["latency_b8_ms"].sum() < 8 * table["latency_ms"].sum()
+        latency_ms = table["latency_ms"].sum()
+        assert 0.5 * latency_ms < table["latency_b8_ms"].sum() < 8 * latency_ms
         provenances = table["inference_energy_b8_provenance"]
         assert list(provenances) == list(table["inference_energy_provenance"])
     file = result.model_folder(result.knee.trial) / "model_b8.onnx"

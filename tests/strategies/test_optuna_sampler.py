@@ -442,7 +442,10 @@ def test_a_copy_goes_on_as_the_original(copied):
 def test_a_sampler_can_be_used_for_another_study():
     sampler = EnergyFirstSampler(seed=0)
     run(sampler, n=20)
-    run(sampler, lambda trial: trial.suggest_float("z", 0, 1), 20, ["maximize"])
+    one = ["maximize"]
+    study = run(sampler, lambda trial: trial.suggest_float("z", 0, 1), 20, one)
+    assert all(set(params) == {"z"} for params in all_params(study))
+    assert study.best_value > 0.9
 
 
 def test_another_seed_is_taken_when_workers_are_to_differ():

@@ -147,22 +147,22 @@ def narrow_error(one, share=1.0):
     return error_of({**one, "rate": 1e-3}, share) * math.exp(0.7 * (1 - math.exp(-off * off)))
 
 
-def found_with(budget, **guesses):
+def found_with(budget, n_seeds=3, **guesses):
     """Return the mean hypervolume over some seeds."""
     confident = {name: Guess(value=value, confidence="high") for name, value in guesses.items()}
     ended = [
         finished(run(seed, budget, error=narrow_error, start=12, guesses=confident))
-        for seed in range(3)
+        for seed in range(n_seeds)
     ]
     return np.mean([volume(points) if points else 0.0 for points in ended])
 
 
 def test_a_good_guess_saves_trainings():
-    assert found_with(6.0, rate=10**-3.6) > 1.1 * found_with(6.0)
+    assert found_with(6.0, rate=10**-3.6) > 1.2 * found_with(6.0)
 
 
 def test_a_bad_guess_is_recovered_from():
-    assert found_with(24.0, rate=1e-2) > 0.85 * found_with(16.0)
+    assert found_with(16.0, 12, rate=1e-2) > 0.85 * found_with(16.0, 12)
 
 
 # --- as a user writes them ------------------------------------------------------------------------
