@@ -361,6 +361,20 @@ def test_trainings_that_fail_are_not_gone_on_with_and_their_likes_are_avoided():
     assert sum(one.values["act"] == "relu" for one in later) < 0.15 * len(later)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_learns_nothing_in_the_end_is_told_by_other_ends_where_looks_do_not_show_it(seed):
+    """Else the cheapest half, useless here, is trained in full again and again."""
+
+    def useless(one, share):
+        is_cheap = one["width"] <= 32
+        return 0.9 if is_cheap and share == 1.0 else misleading(one, share)
+
+    seen = run(seed, 24.0, error=useless, goal=Goal(guess_error=0.9))
+    ends = [one.errors[1][0] for one in seen if len(one.errors) == 2]
+    assert len(ends) >= 10
+    assert sum(end == 0.9 for end in ends) <= 0.6 * len(ends)
+
+
 def test_conditional_spaces_are_searched_too():
     space = conditional_space()
 

@@ -24,7 +24,6 @@ from ecoautoml.strategies.energy_first.situation import (
     MOST_LEARNT,
     Situation,
     assess,
-    failing_error,
     front_of,
     has_failed,
     selected,
@@ -287,11 +286,10 @@ class EnergyFirst:
 
     def _groups(self, situation: Situation, may_begin: bool) -> dict[int, Rows]:
         """Return rows that can be trained on, by the rung they have reached (-1: none)."""
-        failing = failing_error(situation.seen, self._goal)
         waiting = [
             row
             for row in situation.rows(Status.WAITING)
-            if situation.seen[row].is_allowed and not has_failed(situation.seen[row], failing)
+            if situation.seen[row].is_allowed and not situation.seen[row].has_failed
         ]
         groups: dict[int, Rows] = {}
         for rung in range(-1, self.last):
@@ -393,14 +391,13 @@ class EnergyFirst:
     def _leading(self, chosen: Sequence[Seen]) -> list[int]:
         """Return who has, for its costs, the least errors at the first rung or at the end."""
         costs = self._costs_of(chosen)
-        failing = failing_error(chosen, self._goal)
         leading: list[int] = []
         for rung in sorted({0, self.last}):
             reached = [
                 row
                 for row, one in enumerate(chosen)
                 if len(one.errors) > rung
-                and not has_failed(one, failing)
+                and not has_failed(one, self._goal, self.last)
                 and np.isfinite(costs[row]).all()
             ]
             if reached:

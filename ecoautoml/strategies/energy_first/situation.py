@@ -26,11 +26,11 @@ MOST_LEARNT = 400
 PRICE_POWER = 0.25
 """Prices of trainings count by this power. In full they drew a search to ever more of the cheapest
 candidates (docs/search_measured.md, "What did not help")."""
-FAILED = 0.97
-"""Share of the error of guessing from which on a training counts as failed."""
-LEARNS = 0.9
-"""Median of the errors, as a share of that of guessing, below which the first rung tells."""
+GUESSING = 0.97
+"""Share of the error of guessing from which on a training has learnt nothing in the end."""
 FAILING_PRIOR = Kernel(log=np.log([0.8, 0.2, 0.2, 2.0, 0.1, 0.02]))
+LEARNING_UNIT = 0.5
+"""Deviation of whether candidates learn, from their learning, before any has ended."""
 LEAST_TO_WORK = 0.01
 """Chance to work that every candidate keeps."""
 EASY = 1.25
@@ -85,21 +85,19 @@ class Situation:
         return np.arange(len(self.seen), len(self.points))
 
 
-def has_failed(one: Seen, failing: float) -> bool:
-    """Return whether a candidate broke down or learns nothing."""
-    return one.has_failed or (bool(one.errors) and one.errors[0][0] >= failing)
+def has_learnt_nothing(one: Seen, goal: Goal, last: int) -> bool:
+    """Return whether a candidate is no better than guessing at the last rung.
 
-
-def failing_error(seen: Sequence[Seen], goal: Goal) -> float:
-    """Return the error at the first rung from which on a training counts as failed.
-
-    It is nearly that of guessing; inf while most are no better there, as after a very short
-    training, or where it is unknown.
+    At earlier ones that proves nothing: after a very short training many are not.
     """
-    firsts = [one.errors[0][0] for one in seen if one.errors]
-    if goal.guess_error is None or not firsts or np.median(firsts) >= LEARNS * goal.guess_error:
-        return math.inf
-    return FAILED * goal.guess_error
+    if goal.guess_error is None or len(one.errors) <= last:
+        return False
+    return one.errors[last][0] >= GUESSING * goal.guess_error
+
+
+def has_failed(one: Seen, goal: Goal, last: int) -> bool:
+    """Return whether a candidate broke down, or learnt nothing in all."""
+    return one.has_failed or has_learnt_nothing(one, goal, last)
 
 
 def selected(seen: Sequence[Seen], goal: Goal, last: int, most: int = MOST_LEARNT) -> list[Seen]:
@@ -109,11 +107,10 @@ def selected(seen: Sequence[Seen], goal: Goal, last: int, most: int = MOST_LEARN
     """
     if len(seen) <= most:
         return list(seen)
-    failing = failing_error(seen, goal)
     keep = {one.number for one in seen if one.status is Status.RUNNING}
     for rung in sorted({last, 0}):
-        reached = [one for one in seen if len(one.errors) > rung and not has_failed(one, failing)]
-        for one in _layered(reached, rung, most // 3):
+        works = [one for one in seen if len(one.errors) > rung and not has_failed(one, goal, last)]
+        for one in _layered(works, rung, most // 3):
             keep.add(one.number)
     for one in reversed(seen):
         if len(keep) >= most:
@@ -158,7 +155,7 @@ def assess(
         shares: Share of a full training at each rung.
         memory: Keeps kernel parameters.
     """
-    n_seen, failing = len(seen), failing_error(seen, goal)
+    n_seen, last = len(seen), len(shares) - 1
     encoded = encoder.encode(places)
     log_known = np.log(np.maximum(known, 1e-12))
     cost_points = _points(encoded, log_known, encoded.numbers)
@@ -169,16 +166,18 @@ def assess(
     n_features = goal.n_features if known.shape[1] else 0
     scores = log_costs[:, log_costs.shape[1] - n_features :]
     points = _points(encoded, np.hstack([log_known, scores]) if known.shape[1] else log_costs)
-    trained = [row for row, one in enumerate(seen) if one.errors and not has_failed(one, failing)]
+    trained = [row for row, one in enumerate(seen) if one.errors and _teaches(one, goal, last)]
     models, logs, bounds = [], [], []
     for score in range(goal.n_scores if trained else 0):
         errors = {row: [each[score] for each in seen[row].errors] for row in trained}
         model = AccuracyModel(f"score {score}", shares, memory)
-        bound = min(_bound(errors, model), goal.worst_errors[score])
+        first = [row for row in trained if not has_failed(seen[row], goal, last)] or trained
+        first = first[:FIRST]
+        bound = min(_bound(errors, first, model), goal.worst_errors[score])
         easy = 0.0 if score or goal.target_error is None else EASY * goal.target_error
         bound = max(bound, easy)
         logs.append(model.learn(points, errors, bound))
-        bound = max(easy, min(bound, _settled_bound(errors, logs[-1], model, points)))
+        bound = max(easy, min(bound, _settled_bound(errors, first, logs[-1], model, points)))
         running = [
             row for row, one in enumerate(seen) if one.status is Status.RUNNING and not one.errors
         ]
@@ -194,20 +193,48 @@ def assess(
         log_costs=log_costs,
         cost_variance=variance,
         price=price / price[:n_seen].mean() if n_seen else price,
-        works=_chance_to_work(seen, failing, points, memory),
+        works=_chance_to_work(seen, goal, last, points, memory),
         models=tuple(models),
         logs=tuple(logs),
         bounds=tuple(bounds),
     )
 
 
-def _chance_to_work(seen: Sequence[Seen], failing: float, points: Points, memory: Memory) -> Array:
-    """Return how likely candidates are not to fail, from how others did, ``(n,)``."""
-    known = [row for row, one in enumerate(seen) if one.errors or one.has_failed]
-    failed = np.array([has_failed(seen[row], failing) for row in known], dtype=np.float64)
-    if not failed.any():
+def _teaches(one: Seen, goal: Goal, last: int) -> bool:
+    """Return whether a candidate's errors are learnt from.
+
+    Without first looks, candidates that learn nothing are left to `_chance_to_work`. With looks
+    their ends tell the model also that their looks meant nothing; without them here, looks that
+    tell nothing left twice the regret on NAS-Bench-201 CIFAR-10.
+    """
+    return last > 0 or not has_failed(one, goal, last)
+
+
+def _chance_to_work(
+    seen: Sequence[Seen], goal: Goal, last: int, points: Points, memory: Memory
+) -> Array:
+    """Return how likely candidates are neither to break down nor to learn nothing, ``(n,)``."""
+    begun = [row for row, one in enumerate(seen) if one.errors or one.has_failed]
+    works = _works("breaking", points, begun, [seen[row].has_failed for row in begun], memory)
+    works[[row for row, one in enumerate(seen) if one.errors]] = 1.0
+    ended = [row for row, one in enumerate(seen) if len(one.errors) > last]
+    nothing = [has_learnt_nothing(seen[row], goal, last) for row in ended]
+    return works * _works("learning", points, ended, nothing, memory, scale=LEARNING_UNIT)
+
+
+def _works(
+    name: str,
+    points: Points,
+    known: Sequence[int],
+    failed: Sequence[bool],
+    memory: Memory,
+    scale: float | None = None,
+) -> Array:
+    """Return how likely candidates are not to fail, from which of some rows did, ``(n,)``."""
+    if not any(failed):
         return np.ones(len(points))
-    process = memory.fit("failing", points.rows(known), failed, FAILING_PRIOR)
+    labels = np.array(failed, dtype=np.float64)
+    process = memory.fit(name, points.rows(known), labels, FAILING_PRIOR, scale=scale)
     likely, _ = process.predict(points)
     return np.clip(1.0 - likely, LEAST_TO_WORK, 1.0)
 
@@ -226,12 +253,12 @@ def front_of(situation: Situation, goal: Goal, last: int) -> tuple[Front, Array]
             rows.append(row)
             errors.append(found[0])
             axes.append([*situation.log_costs[row, : goal.n_costs], *map(math.log, found[1:])])
-    trained = list(situation.logs[0])
+    works = [row for row in situation.logs[0] if not has_failed(situation.seen[row], goal, last)]
     worst = situation.log_costs[:, : goal.n_costs].max(axis=0, initial=-np.inf)
     worst = np.minimum(worst, np.log(goal.worst_costs)) if goal.n_costs else worst
     worst = np.concatenate([worst, np.log(situation.bounds[1:])])
     # a model a little cheaper than any that works would swallow the hypervolume, if it worked
-    least = situation.log_costs[trained, : goal.n_costs].min(axis=0, initial=np.inf)
+    least = situation.log_costs[works, : goal.n_costs].min(axis=0, initial=np.inf)
     # unless all that works so far costs too much to count
     most = np.log(goal.worst_costs[: goal.n_costs])
     least = np.where(least < most, least, most - ROOM)
@@ -268,7 +295,9 @@ def _expected_end(situation: Situation, row: int, last: int) -> list[float] | No
     return found
 
 
-def _bound(errors: Mapping[int, Sequence[float]], model: AccuracyModel) -> float:
+def _bound(
+    errors: Mapping[int, Sequence[float]], first: Sequence[int], model: AccuracyModel
+) -> float:
     """Return the error beyond which nothing counts, as the first candidates suggest."""
     last = model.last
     falls = [
@@ -277,13 +306,14 @@ def _bound(errors: Mapping[int, Sequence[float]], model: AccuracyModel) -> float
         if len(each) > last
     ]
     fall = float(np.median(falls)) if falls else -model.total_fall
-    first = list(errors.values())[:FIRST]
-    ends = [each[last] if len(each) > last else each[0] * math.exp(fall) for each in first]
+    known = [errors[row] for row in first]
+    ends = [each[last] if len(each) > last else each[0] * math.exp(fall) for each in known]
     return float(np.quantile(ends, WORST))
 
 
 def _settled_bound(
     errors: Mapping[int, Sequence[float]],
+    first: Sequence[int],
     logs: Mapping[int, Sequence[float]],
     model: AccuracyModel,
     points: Points,
@@ -292,7 +322,6 @@ def _settled_bound(
 
     Where first looks tell little, ends lie closer together than looks do.
     """
-    first = list(errors)[:FIRST]
     ends = [errors[row][model.last] for row in first if len(errors[row]) > model.last]
     ends *= len(DOUBTS)
     for rung in range(model.last):

@@ -89,8 +89,7 @@ def appraise(
         axis=1,
     )
     allowed = _chance_allowed(rows, situation, terms.goal)
-    if rung < 0:
-        allowed *= situation.works[rows]
+    allowed *= situation.works[rows]
     gains *= allowed[:, None]
     look, rest = _costs(rows, rung, situation, terms)
     spread = end.variance + deviation**2
