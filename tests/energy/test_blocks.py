@@ -4,10 +4,11 @@ import random
 
 import pytest
 from energy_fakes import Board, FakeNvml, HandClock
+from hand_made_meters import SteadyMeter
 
 from ecoautoml.energy.cpu.cpu_time import CpuTimeMeter
 from ecoautoml.energy.gpu.nvml import NvmlMeter
-from ecoautoml.energy.protocol.block import Block
+from ecoautoml.energy.protocol.block import Block, BlockMaker
 from ecoautoml.energy.protocol.blocks import (
     THROTTLED,
     flag_odd,
@@ -15,6 +16,7 @@ from ecoautoml.energy.protocol.blocks import (
     measure_blocks,
     summarize,
 )
+from ecoautoml.energy.protocol.calls import Calls
 from ecoautoml.energy.traces.replay import ReplayMeter
 from ecoautoml.records.energy_reading import Provenance
 
@@ -45,6 +47,22 @@ class Device:
         return measure_blocks(
             self.run_once, meters=[self.meter], clock=self.clock, **(options | kwargs)
         )
+
+
+def test_a_load_that_gets_faster_fills_the_window_all_the_same():
+    clock, call_s = HandClock(), 0.01
+    meter = SteadyMeter(clock, 36.0)
+    meter.min_window_s = 1.0
+
+    def run_once(_call):
+        clock.time_s += call_s
+
+    maker = BlockMaker(Calls(run_once, clock, lambda: None), [meter], "cpu", 1)
+    maker.warm_up(clock.now() + 60.0)
+    for call_s in (0.01, 0.002):
+        block = maker.block()
+        assert sum(block.call_s) == pytest.approx(1.0, abs=0.011)
+        assert block.energy_j == pytest.approx(36.0 * call_s)
 
 
 def test_energy_is_per_image_and_latency_per_call():

@@ -14,6 +14,8 @@ from ecoautoml.energy.protocol.calls import Calls
 from ecoautoml.records.energy_reading import EnergyReading, Provenance, weakest
 
 MAX_CALLS_PER_BLOCK = 100_000
+LEAST_BLOCK_S = 0.1
+"""Of a block where no meter asks for more."""
 
 UNALIGNED = "not aligned with the counter"
 UNSTEADY = "not warmed up"
@@ -69,14 +71,14 @@ class BlockMaker:
         self._meters = tuple(meters)
         self._component = component
         self._images_per_call = images_per_call
-        self._n_calls = 1
+        self._least_s = max((meter.min_window_s for meter in meters), default=LEAST_BLOCK_S)
         self._is_steady = True
         self._state_meters = [meter for meter in meters if isinstance(meter, TellsState)]
         self._sub_block_ticks = 0
         self._aligned = self._find_aligned()
 
     def warm_up(self, deadline_s: float) -> None:
-        """Call until the load is steady; about as long as a block without ticks is to be then.
+        """Call until the load is steady.
 
         Args:
             deadline_s: Time of the clock after which to stop; that it came to that is flagged.
@@ -84,7 +86,7 @@ class BlockMaker:
         if self._aligned is not None:
             self._is_steady = self._calls.warm_up_device(deadline_s, self._temperature_c)
         else:
-            self._n_calls = calls_per_block(self._calls.warm_up(deadline_s), self._meters)
+            self._calls.warm_up(deadline_s)
 
     def block(self) -> Block:
         """Make a block: one run of calls, or eight when a counter ticks."""
@@ -109,7 +111,7 @@ class BlockMaker:
 
     def _plain_run(self) -> Run:
         before = [meter.read() for meter in self._meters]
-        call_s = tuple(self._calls.once() for _ in range(self._n_calls))
+        call_s = self._filling()
         after = [meter.read() for meter in self._meters]
         readings = tuple(
             reading
@@ -117,6 +119,18 @@ class BlockMaker:
             for reading in meter.readings_between(start, end)
         )
         return Run(readings=readings, call_s=call_s, is_aligned=True)
+
+    def _filling(self) -> tuple[float, ...]:
+        """Call until the slowest meter's shortest window is filled; return the calls' seconds.
+
+        By what they take now: a number of calls fixed beforehand is too few once they get faster.
+        """
+        call_s: list[float] = []
+        spent_s = 0.0
+        while not call_s or (spent_s < self._least_s and len(call_s) < MAX_CALLS_PER_BLOCK):
+            call_s.append(self._calls.once())
+            spent_s += call_s[-1]
+        return tuple(call_s)
 
     def _block_of(self, runs: Sequence[Run], throttle_reasons: frozenset[str] | None) -> Block:
         readings = [
@@ -154,12 +168,6 @@ class BlockMaker:
             for state in meter.board_states()
             if counts(state.component, self._component)
         ]
-
-
-def calls_per_block(call_s: float, meters: Sequence[EnergyMeter]) -> int:
-    """Return how many calls of that many seconds fill the slowest meter's shortest window."""
-    block_s = max((meter.min_window_s for meter in meters), default=0.1)
-    return min(max(math.ceil(block_s / call_s), 1), MAX_CALLS_PER_BLOCK)
 
 
 def _sum_j(readings: Sequence[EnergyReading]) -> float | None:

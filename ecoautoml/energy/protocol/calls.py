@@ -51,8 +51,8 @@ class Calls:
         self._made += 1
         return self.clock.now() - start_s
 
-    def warm_up(self, deadline_s: float) -> float:
-        """Call until the time of a call is steady, and return it in seconds (above 0)."""
+    def warm_up(self, deadline_s: float) -> None:
+        """Call until the time of a call is steady, or that time of the clock has come."""
         began_s = self.clock.now()
         call_s = [self.once()]
         while self._made < MAX_WARM_UP_CALLS:
@@ -61,7 +61,6 @@ class Calls:
             if now_s >= deadline_s or (is_long_enough and _is_steady(call_s)):
                 break
             call_s.append(self.once())
-        return max(statistics.median(call_s[-MIN_WARM_UP_CALLS:]), 1e-9)
 
     def warm_up_device(self, deadline_s: float, temperature_c: Callable[[], float | None]) -> bool:
         """Call until a device that heats up is steady, and return whether it became so.
