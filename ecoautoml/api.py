@@ -167,6 +167,16 @@ def _check_budget(config: SearchConfig, metering: Metering) -> None:
 def _space(
     config: SearchConfig, build_model: Callable[[dict[str, Any], int, int], nn.Module] | None
 ) -> SearchSpace:
+    """Return the space as it is searched: with the configuration's epochs, where it has any."""
+    space, epochs = _space_of(config, build_model), config.training.epochs
+    if epochs is None or all(one.name != "epochs" for one in space.parameters):
+        return space
+    return with_choices(space, "epochs", [epochs])
+
+
+def _space_of(
+    config: SearchConfig, build_model: Callable[[dict[str, Any], int, int], nn.Module] | None
+) -> SearchSpace:
     if build_model is None:
         return _expanded(load_space(config.space))
     if not isinstance(config.space, Mapping):

@@ -252,12 +252,19 @@ def validate_point(space: SearchSpace, values: Mapping[str, object]) -> None:
 
 
 def with_choices(space: SearchSpace, name: str, choices: Sequence[Value]) -> SearchSpace:
-    """Return the space with other choices in one categorical dimension (expanded patterns).
+    """Return the space with one dimension being a choice among these, whatever it was.
 
     Raises:
         SpaceError: There is no such dimension.
     """
-    changed = replace(space.dimension(name), choices=tuple(choices))
+    old = space.dimension(name)
+    changed = Dimension(
+        name=name,
+        section=old.section,
+        kind="categorical",
+        choices=tuple(choices),
+        conditions=old.conditions,
+    )
     parameters = tuple(changed if p.name == name else p for p in space.parameters)
     return replace(space, parameters=parameters)
 

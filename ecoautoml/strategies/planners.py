@@ -122,7 +122,7 @@ def _wishes(
     if earlier is not None:
         found += front_of(earlier, space)
     if sampler.known_points:
-        most = max(1, round(KNOWN_SHARE * _start(config.budget.trials)))
+        most = max(1, round(KNOWN_SHARE * _start(config, space)))
         known = known_to_be_good(space, image_size, fill, most)
         old = [] if earlier is None else [one.candidate.parameters() for one in earlier.results]
         found += [one for one in known if one.values not in old]
@@ -159,9 +159,6 @@ def _energy_first(
             return None
         return found.macs, found.params, found.activations, found.layers
 
-    may_pause = sampler.pause and config.pruner.kind not in HALTING
-    shares = rung_shares(_most_epochs(config, space))
-    usual = first_ones(shares[0] if may_pause else 1.0)
     return EnergyFirstPlanner(
         space,
         Aim(
@@ -171,20 +168,31 @@ def _energy_first(
             guess_accuracy=1.0 / n_classes,
             features=(SYNFLOW,) if sampler.zero_cost == "synflow" else (),
         ),
-        shares=shares,
+        shares=rung_shares(_most_epochs(config, space)),
         known=known_from(count, random_candidate(space, 0).parameters()),
         guesses=guesses,
-        start=sampler.n_startup_trials or min(usual, _start(config.budget.trials)),
-        may_pause=may_pause,
+        start=_start(config, space),
+        may_pause=_may_pause(config),
         earlier=earlier,
         seed=config.seed,
     )
 
 
-def _start(trials: int | None) -> int:
-    if trials is None:
-        return START
-    return max(LEAST_START, min(START, round(TRIALS_SHARE * trials)))
+def _may_pause(config: SearchConfig) -> bool:
+    """Return whether the planner may halt trainings for better ones."""
+    is_asked = isinstance(config.sampler, AutoSampler) and config.sampler.pause
+    return is_asked and config.pruner.kind not in HALTING
+
+
+def _start(config: SearchConfig, space: SearchSpace) -> int:
+    """Return how many trials are begun before a model is used."""
+    trials, usual = config.budget.trials, START
+    if isinstance(config.sampler, AutoSampler):
+        if config.sampler.n_startup_trials:
+            return config.sampler.n_startup_trials
+        look = rung_shares(_most_epochs(config, space))[0] if _may_pause(config) else 1.0
+        usual = min(usual, first_ones(look))
+    return usual if trials is None else min(usual, max(LEAST_START, round(TRIALS_SHARE * trials)))
 
 
 def _most_epochs(config: SearchConfig, space: SearchSpace) -> int:

@@ -98,10 +98,17 @@ def known_to_be_good(space: SearchSpace, image_size: int, fill: Fill, most: int)
 
 
 def valid(candidates: Sequence[Values], space: SearchSpace) -> Iterator[Values]:
-    """Yield those candidates that are points of a space, as it writes them."""
+    """Yield those candidates that are points of a space, as it writes them.
+
+    Where the space leaves no choice of epochs, others than its own are taken for these: how long
+    an earlier run trained is no reason not to learn from it.
+    """
+    fixed = {
+        one.name: one.middle for one in space.parameters if one.name == "epochs" and one.is_fixed
+    }
     for values in candidates:
         with contextlib.suppress(SpaceError):
-            yield candidate(space, values).parameters()
+            yield candidate(space, {**values, **fixed}).parameters()
 
 
 def _completed(space: SearchSpace, point: Mapping[str, object], fill: Fill) -> Values:

@@ -36,6 +36,7 @@ def result(tmp_path_factory) -> SearchResult:
 def test_every_trial_is_finished_once_and_measured(result):
     assert list(result.trials["trial"]) == [0, 1, 2, 3, 4]
     assert set(result.trials["state"]) == {"complete"}
+    assert set(result.trials["epochs"]) == {6}  # the configuration's, not the space's
     for column in ("validation_accuracy", "inference_energy_j", "latency_ms", "params", "macs"):
         assert (result.trials[column] > 0).all(), column
     assert set(result.trials["inference_energy_provenance"]) <= {p.value for p in Provenance}

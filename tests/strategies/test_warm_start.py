@@ -1,12 +1,18 @@
 """What an earlier run tells a new one, in searches driven by hand."""
 
+from dataclasses import replace
+
 import pytest
 from planned_searches import advance, run
 from searches_by_hand import TWO, SearchByHand, conditional_space
 
 from ecoautoml.config import load_config
+from ecoautoml.spaces import with_choices
+from ecoautoml.spaces.dimensions import Dimension
+from ecoautoml.spaces.random import random_candidate
 from ecoautoml.strategies.base import Earlier
 from ecoautoml.strategies.planners import make_planner
+from ecoautoml.strategies.wishes import valid
 from ecoautoml.study.standing import front_numbers
 
 
@@ -66,6 +72,18 @@ def test_what_is_no_point_of_this_space_is_left_out(old, tmp_path):
     one = SearchByHand(tmp_path, planner=planner(before))
     job = one.loop.ask()
     assert "earlier run" not in one.ledger.turns(job.number)[0].reason
+
+
+def test_trainings_of_another_length_are_learnt_from_unless_length_is_searched():
+    space = conditional_space()
+    length = Dimension(name="epochs", section="hyperparameters", kind="categorical", choices=(7,))
+    values = random_candidate(space, 0).parameters()
+    fixed = replace(space, parameters=(*space.parameters, length))
+    assert list(valid([{**values, "epochs": 3}], fixed)) == [{**values, "epochs": 7}]
+    searched = with_choices(fixed, "epochs", [7, 9])
+    assert list(valid([{**values, "epochs": 3}, {**values, "epochs": 9}], searched)) == [
+        {**values, "epochs": 9}
+    ]
 
 
 def test_costs_of_another_machine_do_not_count(old, tmp_path):
