@@ -226,6 +226,25 @@ def test_later_rungs_are_forecast_from_earlier_ones_and_corrected_by_what_was_se
     assert abs(np.mean(told.mean - truth)) < 0.1
 
 
+def test_less_of_what_a_look_shows_is_left_in_the_end_where_it_is_one_training():
+    """Until ends tell: here all of it is left, and half a dozen of them show that."""
+    known, new = by_chance(40, seed=2), by_chance(100, seed=4)
+    learnt, asked = points_of(known), points_of(new)
+    errors = {row: [error_of(one, 0.1)] for row, one in enumerate(known)}
+    before = np.log([error_of(one, 0.1) for one in new])
+    spread = {}
+    for is_resumed in (False, True):
+        model = AccuracyModel("a", (0.1, 1.0), Memory({}), is_resumed=is_resumed)
+        model.learn(learnt, errors, bound=1.0)
+        blind = model.final(asked, 0, before)
+        spread[is_resumed] = np.ptp(blind.mean) / np.ptp(before)
+        assert blind.slope == pytest.approx(spread[is_resumed])
+    assert spread == {False: pytest.approx(1.0), True: pytest.approx(0.6)}
+    told = {row: [*each, error_of(known[row])] for row, each in errors.items() if row < 6}
+    model.learn(learnt, {**errors, **told}, bound=1.0)
+    assert model.final(asked, 0, before).slope == pytest.approx(1.0, abs=0.15)
+
+
 def test_others_like_those_that_run_are_less_in_doubt():
     known = by_chance(40, seed=2)
     learnt = points_of(known)

@@ -45,6 +45,7 @@ def situation(goal, is_scored):
         goal,
         (0.1, 1.0),
         Memory({}),
+        is_resumed=False,
     )
     rows = np.arange(20, 30)
     expected = found.models[0].first(found.points.rows(rows)).mean

@@ -1,8 +1,8 @@
 """How accurate candidates will be: a model of their errors from one rung of training to the next.
 
-The first rung's log error is a Gaussian process over candidates. Each later rung's is the rung's
-before, less what training usually gains in between, plus a linear correction in that log error and
-a process of its own (as Kennedy and O'Hagan 2000, doi 10.1093/biomet/87.1.1). What was observed
+The first rung's log error is a Gaussian process over candidates. Each later rung's is linear in
+that of the rung before, less what training usually gains in between, plus a correction of that line
+and a process of its own (as Kennedy and O'Hagan 2000, doi 10.1093/biomet/87.1.1). What was observed
 takes the place of what is predicted.
 """
 
@@ -25,6 +25,11 @@ FALL = 0.25
 """By how much the log error falls while the training gets e times as long; corrected by data."""
 FALL_DEVIATION = 0.3
 SLOPE_DEVIATION = 0.5
+RESUMED_SLOPE = 0.6
+"""By how much the log error of a rung is expected to grow with that of the rung before, where both
+are of one training; 1 where each is a training of its own. Among the better half of the networks in
+four sets of curves (Baker et al. 2017, arXiv 1705.10823) it is 0.2 to 0.6 from a ninth of a
+training to its end, and 0.3 to 1 from a third."""
 UNKNOWN_VARIANCE = 0.01
 """Variance of a later rung's log error before any of it was seen."""
 UNIT = 0.1
@@ -61,13 +66,17 @@ class AccuracyModel:
         name: Of the score, for the memory.
         shares: Share of a full training at each rung, ascending; the last is 1.
         memory: Keeps kernel parameters.
+        is_resumed: Whether a longer training goes on where the shorter one ended.
     """
 
-    def __init__(self, name: str, shares: Sequence[float], memory: Memory) -> None:
+    def __init__(
+        self, name: str, shares: Sequence[float], memory: Memory, *, is_resumed: bool = False
+    ) -> None:
         self._falls = [
             FALL * math.log(later / earlier) for earlier, later in itertools.pairwise(shares)
         ]
         self._name, self._memory = name, memory
+        self._slope = RESUMED_SLOPE if is_resumed else 1.0
         self._processes: list[_Fitted | None] = [None] * len(shares)
         self._center, self._width = 0.0, 1.0
 
@@ -110,8 +119,8 @@ class AccuracyModel:
                 continue
             before = np.array([logs[index][rung - 1] for index in reached])
             after = np.array([logs[index][rung] for index in reached])
-            these = self._knowing(points.rows(reached), before)
-            change = after - before + self._falls[rung - 1]
+            these = self._knowing(points.rows(reached), rung, before)
+            change = after - self._expected(rung, before)
             self._fit(rung, these, change, LATER_PRIOR, UNIT)
         return logs
 
@@ -155,12 +164,13 @@ class AccuracyModel:
             rung: From 1.
             before: Their log errors at the rung before, ``(n,)``.
         """
-        fitted, fall = self._processes[rung], self._falls[rung - 1]
+        fitted, expected = self._processes[rung], self._expected(rung, before)
         if fitted is None:
-            return Forecast(mean=before - fall, variance=np.full(len(before), UNKNOWN_VARIANCE))
-        change, variance = fitted.process.predict(self._knowing(points, before))
-        slope = 1.0 + float(fitted.process.basis_weights[1])
-        return Forecast(mean=before - fall + change, variance=variance, slope=slope)
+            doubt = np.full(len(before), UNKNOWN_VARIANCE)
+            return Forecast(mean=expected, variance=doubt, slope=self._slope)
+        change, variance = fitted.process.predict(self._knowing(points, rung, before))
+        slope = self._slope + float(fitted.process.basis_weights[1])
+        return Forecast(mean=expected + change, variance=variance, slope=slope)
 
     def final(self, points: Points, rung: int, log_error: Array) -> Forecast:
         """Return what candidates are expected to reach in the end.
@@ -177,9 +187,18 @@ class AccuracyModel:
             slope *= step.slope
         return Forecast(mean=mean, variance=variance, slope=slope)
 
-    def _knowing(self, points: Points, before: Array) -> Points:
+    def _expected(self, rung: int, before: Array) -> Array:
+        """Return the log errors at a rung that those at the rung before suggest by themselves."""
+        off = self._off(rung, before)
+        return before - self._falls[rung - 1] + (self._slope - 1.0) * off
+
+    def _off(self, rung: int, before: Array) -> Array:
+        """Return how far log errors at the rung before are from good ones there."""
+        return before - self._center + sum(self._falls[: rung - 1])
+
+    def _knowing(self, points: Points, rung: int, before: Array) -> Points:
         """Return points as the process of a later rung takes them."""
-        off = before - self._center
+        off = self._off(rung, before)
         return points.knowing(off / self._width, np.stack([np.ones(len(before)), off], axis=1))
 
     def _fit(

@@ -282,6 +282,7 @@ class EnergyFirst:
             self._goal,
             self._shares,
             memory,
+            is_resumed=self._is_resumed,
         )
 
     def _groups(self, situation: Situation, may_begin: bool) -> dict[int, Rows]:

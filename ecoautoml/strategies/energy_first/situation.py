@@ -141,6 +141,8 @@ def assess(
     goal: Goal,
     shares: Sequence[float],
     memory: Memory,
+    *,
+    is_resumed: bool,
 ) -> Situation:
     """Return where a search stands.
 
@@ -154,6 +156,7 @@ def assess(
         goal: What the search is after.
         shares: Share of a full training at each rung.
         memory: Keeps kernel parameters.
+        is_resumed: Whether a longer training goes on where the shorter one ended.
     """
     n_seen, last = len(seen), len(shares) - 1
     encoded = encoder.encode(places)
@@ -170,7 +173,7 @@ def assess(
     models, logs, bounds = [], [], []
     for score in range(goal.n_scores if trained else 0):
         errors = {row: [each[score] for each in seen[row].errors] for row in trained}
-        model = AccuracyModel(f"score {score}", shares, memory)
+        model = AccuracyModel(f"score {score}", shares, memory, is_resumed=is_resumed)
         first = [row for row in trained if not has_failed(seen[row], goal, last)] or trained
         first = first[:FIRST]
         bound = min(_bound(errors, first, model), goal.worst_errors[score])
