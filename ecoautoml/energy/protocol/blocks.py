@@ -37,7 +37,7 @@ def measure_blocks(
     """Return energy per image and latency per call of ``run_once``.
 
     Calls run one after the other (a closed loop): warm-up until they are steady, then blocks. A
-    block is equally many calls, at least 0.1 s or the slowest meter's shortest window long. When a
+    block is as many as fill 0.1 s or the slowest meter's shortest window. When a
     meter's counter ticks, a block is eight runs that begin and end when the counter moves (see
     `ecoautoml.energy.protocol.aligned`), 50 ticks together, and warming up takes at least 5 s.
 

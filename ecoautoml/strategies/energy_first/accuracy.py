@@ -28,8 +28,9 @@ SLOPE_DEVIATION = 0.5
 RESUMED_SLOPE = 0.6
 """By how much the log error of a rung is expected to grow with that of the rung before, where both
 are of one training; 1 where each is a training of its own. Among the better half of the networks in
-four sets of curves (Baker et al. 2017, arXiv 1705.10823) it is 0.2 to 0.6 from a ninth of a
-training to its end, and 0.3 to 1 from a third."""
+four of six sets of curves (Baker et al. 2017, arXiv 1705.10823) it is 0.2 to 0.6 from a ninth of a
+training to its end, and 0.3 to 1 from a third; of the others, AlexNets have not begun to learn
+after a ninth, and the errors of LSTMs are perplexities."""
 UNKNOWN_VARIANCE = 0.01
 """Variance of a later rung's log error before any of it was seen."""
 UNIT = 0.1

@@ -170,12 +170,12 @@ def assess(
     scores = log_costs[:, log_costs.shape[1] - n_features :]
     points = _points(encoded, np.hstack([log_known, scores]) if known.shape[1] else log_costs)
     trained = [row for row, one in enumerate(seen) if one.errors and _teaches(one, goal, last)]
+    working = [row for row in trained if not has_failed(seen[row], goal, last)]
+    first = (working or trained)[:FIRST]
     models, logs, bounds = [], [], []
     for score in range(goal.n_scores if trained else 0):
         errors = {row: [each[score] for each in seen[row].errors] for row in trained}
         model = AccuracyModel(f"score {score}", shares, memory, is_resumed=is_resumed)
-        first = [row for row in trained if not has_failed(seen[row], goal, last)] or trained
-        first = first[:FIRST]
         bound = min(_bound(errors, first, model), goal.worst_errors[score])
         easy = 0.0 if score or goal.target_error is None else EASY * goal.target_error
         bound = max(bound, easy)
@@ -301,7 +301,7 @@ def _expected_end(situation: Situation, row: int, last: int) -> list[float] | No
 def _bound(
     errors: Mapping[int, Sequence[float]], first: Sequence[int], model: AccuracyModel
 ) -> float:
-    """Return the error beyond which nothing counts, as the first candidates suggest."""
+    """Return the error beyond which nothing counts, as the first that work suggest (rows)."""
     last = model.last
     falls = [
         math.log(max(each[last], 1e-6) / max(each[0], 1e-6))
