@@ -22,11 +22,14 @@ from ecoautoml.errors import ConfigError, RunError, SpaceError
 from ecoautoml.executors.local import LocalExecutor
 from ecoautoml.executors.messages import WorkerSetup
 from ecoautoml.result import SearchResult
+from ecoautoml.runtimes import can_write
 from ecoautoml.spaces.dimensions import SearchSpace, with_choices
 from ecoautoml.spaces.load import load_space
+from ecoautoml.spaces.variants import has_variants
 from ecoautoml.strategies.base import Earlier, Planner
 from ecoautoml.strategies.planners import check_wishes, make_planner
 from ecoautoml.strategies.pruners import make_pruner
+from ecoautoml.strategies.variants import Variants
 from ecoautoml.study.budget import Spent
 from ecoautoml.study.environment import environment, memory_bytes, usable_cores
 from ecoautoml.study.errands import Errands
@@ -132,7 +135,8 @@ def search(
             executor.run(loop)
             loop.close()
             results = errands.settle_front()
-            discard_models(run.models, results, config, ledger.lost())
+            needed = loop.needed() if should_interrupt() else set()
+            discard_models(run.models, results, config, ledger.lost(), needed)
             errands.score_front(results)
             executor.close()
             session.end()
@@ -268,7 +272,7 @@ def _loop(
 
     def observe(snapshot: Snapshot) -> None:
         if snapshot.event is not None:
-            discard_models(run.models, snapshot.results, config, lost)
+            discard_models(run.models, snapshot.results, config, lost, snapshot.needed)
             discard_paused(run.paused, snapshot.results, snapshot.paused)
         listeners.on_snapshot(snapshot)
 
@@ -278,11 +282,33 @@ def _loop(
         ledger=ledger,
         pruner=make_pruner(config.pruner, config.objectives, config.seed),
         planner=planner,
+        variants=_variants(config, space, run, resolve_target(config.measure.target)),
         epochs_for=lambda candidate: epochs_for(candidate, config.training),
         session=session,
         observer=observe,
         should_interrupt=should_interrupt,
         earlier=Spent(trials=0, elapsed_s=session.earlier_s, energy_j=None),
+    )
+
+
+def _variants(
+    config: SearchConfig, space: SearchSpace, run: RunFolder, target: str
+) -> Variants | None:
+    """Return what proposes other forms of trained networks.
+
+    Nothing does where joules of training are an objective: a form would beat its own parent by
+    them, whose training it needs.
+    """
+    is_unfair = "training_energy_j" in config.objectives
+    if is_unfair or not config.variants.per_training or not has_variants(space):
+        return None
+    return Variants(
+        space=space,
+        objectives=config.objectives,
+        per_training=config.variants.per_training,
+        seed=config.seed,
+        is_possible=partial(can_write, target=target),
+        is_kept=run.has_model,
     )
 
 

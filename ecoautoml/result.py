@@ -179,14 +179,14 @@ class SearchResult:
         row = self.trials[self.trials["trial"] == trial]
         if not row.empty and not pd.isna(row["reused_from"].iloc[0]):
             trial = int(row["reused_from"].iloc[0])
-        folder = RunFolder(self.folder).models / f"trial_{trial:04d}"
-        if not (folder / "candidate.json").is_file():
+        run = RunFolder(self.folder)
+        if not run.has_model(trial):
             kept = ", ".join(str(number) for number in self.front["trial"]) or "none"
             raise RunError(
                 f"no model of trial {trial} is kept in {self.folder}; on the front: {kept} "
                 "(keep_models: all keeps every finished one)"
             )
-        return folder
+        return run.model(trial)
 
     def write(self) -> None:
         """Write front.csv, trials.parquet and report.html into the run folder.

@@ -382,6 +382,14 @@ class Budget(Section):
         return value
 
 
+class VariantsConfig(Section):
+    """What else is made of a trained network: its forms in the space's compression and runtime."""
+
+    per_training: Annotated[int, Field(ge=0)] = 8
+    """Forms of one trained network that are tried at most, beside the one it was trained for; 0:
+    none. They do not count as ``budget.trials``, and none is tried that is unlikely to pay."""
+
+
 class LocalExecutor(Section):
     """Worker processes on this machine."""
 
@@ -539,6 +547,8 @@ class SearchConfig(Section):
     """What to try next."""
     pruner: PrunerConfig = AutoPruner()
     """What to stop early."""
+    variants: VariantsConfig = VariantsConfig()
+    """What else is made of a trained network."""
     budget: Budget = Budget(trials=20)
     """When the search ends."""
     executor: ExecutorConfig = LocalExecutor()

@@ -19,7 +19,7 @@ class Candidate:
         builder: Which builder makes the network (`ecoautoml.models`).
         architecture: Architecture values by name, only the active ones.
         hyperparameters: Training values by name, only the active ones.
-        compression: Compression values by name.
+        compression: Compression values by name (``quantize`` names the file's precision).
         runtime: Runtime values by name (``runtime`` names the member).
     """
 
@@ -39,8 +39,18 @@ class Candidate:
         return _digest([self.builder, self.parameters()])
 
     def probe_key(self) -> str:
-        """Return a digest of what decides cost before training: the network and its runtime."""
-        return _digest([self.builder, dict(self.architecture), dict(self.runtime)])
+        """Return a digest of what decides cost before training: all but the hyperparameters."""
+        return _digest(
+            [self.builder, dict(self.architecture), dict(self.compression), dict(self.runtime)]
+        )
+
+    def training_key(self) -> str:
+        """Return a digest of what decides the trained network: the same for all its variants."""
+        return _digest([self.builder, dict(self.architecture), dict(self.hyperparameters)])
+
+    def form_key(self) -> str:
+        """Return a digest of what is made of the trained network: the same for equal variants."""
+        return _digest([dict(self.compression), dict(self.runtime)])
 
 
 def _digest(value: object) -> str:

@@ -130,6 +130,8 @@ DETAIL_COLUMNS: tuple[str, ...] = (
     "duration_s",
     "epochs_trained",
     "reused_from",
+    "parent",
+    "chain_training_energy_j",
     "would_have_stopped",
     "reason",
     "is_on_front",

@@ -73,6 +73,8 @@ class TrialJob:
         epochs: Epochs to train for.
         probe: The probe of an equal architecture, when one was made before; else None.
         before: What it had done when it was paused, to go on from there; None: it begins.
+        parent: Number of the trial whose trained network it compresses or exports otherwise;
+            None: it trains one of its own.
     """
 
     number: int
@@ -81,6 +83,7 @@ class TrialJob:
     epochs: int
     probe: Probe | None = None
     before: TrialResult | None = None
+    parent: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,8 @@ class TrialResult:
         reused_from: Number of the trial whose result this is.
         would_have_stopped: First epoch at which a shadowing pruner would have stopped it.
         codecarbon_j: What CodeCarbon says the training took, where it was asked too.
+        parent: Number of the trial whose trained network this is a variant of; None: it trained
+            its own. What that training took is on the parent's bill alone.
     """
 
     number: int
@@ -128,6 +133,7 @@ class TrialResult:
     reused_from: int | None = None
     would_have_stopped: int | None = None
     codecarbon_j: float | None = None
+    parent: int | None = None
 
     @property
     def energy_j(self) -> float | None:

@@ -36,6 +36,7 @@ _INTEGERS = {
     "size_bytes",
     "epochs_trained",
     "reused_from",
+    "parent",
     "would_have_stopped",
 }
 _TEXTS = {"state", "reason", "inference_energy_stage", "inference_energy_note", "ties_with"}
@@ -68,6 +69,7 @@ def trials_frame(results: Iterable[TrialResult], summary: RunSummary) -> pd.Data
     """
     ordered = sorted(results, key=lambda result: result.number)
     rows = [_row(result, summary) for result in ordered]
+    _add_chains(rows)
     columns = {name: _result_column(name, rows) for name in RESULT_COLUMNS}
     taken = {*RESULT_COLUMNS, *DETAIL_COLUMNS}
     for name in _parameter_names(result.candidate for result in ordered):
@@ -191,9 +193,30 @@ def _row(result: TrialResult, summary: RunSummary) -> dict[str, Any]:
         "duration_s": result.duration_s,
         "epochs_trained": result.epochs,
         "reused_from": result.reused_from,
+        "parent": result.parent,
+        "has_no_training": all(line.line != "training" for line in result.energy),
         "would_have_stopped": result.would_have_stopped,
         "reason": result.reason,
     }
+
+
+def _add_chains(rows: Sequence[dict[str, Any]]) -> None:
+    """Add what a model's whole training took: its own steps, and its parent's.
+
+    A network that its form left as it was trained has no steps of its own: 0 J, which is known.
+    """
+    own = {row["trial"]: row["training_energy_j"] for row in rows}
+    for row in rows:
+        before = None if row["parent"] is None else own.get(row["parent"])
+        joules = row["training_energy_j"]
+        if row["parent"] is not None and joules is None:
+            joules = row["training_energy_j"] = 0.0 if row["has_no_training"] else None
+        chain = joules if row["parent"] is None else _sum(before, joules)
+        row["chain_training_energy_j"] = chain
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 def _inference_cells(result: TrialResult) -> dict[str, Any]:

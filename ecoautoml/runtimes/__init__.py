@@ -4,10 +4,11 @@ Entry points: `RUNTIMES` (name → member), `ecoautoml.runtimes.base.Runtime` (t
 Errors: `RuntimeExportError`.
 """
 
+from ecoautoml.records.candidate import Candidate
 from ecoautoml.registry import Entry, Registry
 from ecoautoml.runtimes.base import Runtime
 
-__all__ = ["AUTO", "RUNTIMES", "default_runtime"]
+__all__ = ["AUTO", "RUNTIMES", "can_write", "default_runtime", "precision_of", "runtime_named"]
 
 AUTO = "auto"
 """Name by which a space leaves the runtime to the target."""
@@ -33,3 +34,21 @@ RUNTIMES: Registry[Runtime] = Registry(
 def default_runtime(target: str) -> str:
     """Return the runtime used on a target when the space does not name one."""
     return "torch_cuda_graph" if target.startswith("cuda") else "onnxruntime"
+
+
+def runtime_named(candidate: Candidate, target: str) -> str:
+    """Return the name of a candidate's runtime, the target's default one for `AUTO`."""
+    name = str(candidate.runtime.get("runtime", AUTO))
+    return default_runtime(target) if name == AUTO else name
+
+
+def precision_of(candidate: Candidate) -> str:
+    """Return the precision of a candidate's exported file."""
+    value = str(candidate.compression.get("quantize", "none"))
+    return "fp32" if value == "none" else value
+
+
+def can_write(candidate: Candidate, *, target: str) -> bool:
+    """Return whether a candidate's runtime can write its precision."""
+    precisions = RUNTIMES.get(runtime_named(candidate, target)).precisions
+    return precision_of(candidate) in precisions

@@ -26,7 +26,7 @@ from ecoautoml.spaces.vocabulary import (
 
 _TOP_KEYS = ("name", "description", *SECTIONS)
 _DEFAULTS: Mapping[str, Mapping[str, str]] = {
-    "compression": {"method": "none"},
+    "compression": {"quantize": "none"},
     "runtime": {"runtime": "auto"},
 }
 

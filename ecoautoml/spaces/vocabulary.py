@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ecoautoml.records.precisions import PRECISIONS
+
 ACTIVATIONS = ("relu", "relu6", "hard_swish", "swish", "mish")
 AUGMENTATIONS = ("none", "shift", "flip", "shift_flip", "shift_flip_erase")
 
@@ -134,8 +136,10 @@ HYPERPARAMETERS: Mapping[str, Rule] = {
 }
 """What the trainer understands."""
 
-COMPRESSION: Mapping[str, Rule] = {"method": Rule(kind="name", names=("none",))}
-"""What can be done to a trained model so far: nothing."""
+COMPRESSION: Mapping[str, Rule] = {
+    "quantize": Rule(kind="name", names=("none", *PRECISIONS[1:])),
+}
+"""What can be done to a trained network; ``quantize`` names the precision of the exported file."""
 
 RUNTIME: Mapping[str, Rule] = {"runtime": Rule(kind="name")}
 """Which names there are is known in the runtimes' room, not here."""

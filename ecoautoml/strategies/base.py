@@ -24,6 +24,7 @@ class Running:
         curve: All its reports, also those before a pause, oldest first; the first (epoch 0) is
             the probe. Empty until then.
         would_have_stopped: Epoch at which it would have been stopped, were it not watched.
+        parent: Number of the trial whose trained network it is a variant of; None: it trains.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Running:
     epochs: int
     curve: tuple[Progress, ...] = ()
     would_have_stopped: int | None = None
+    parent: int | None = None
 
     @property
     def epoch(self) -> int:
@@ -82,11 +84,13 @@ class Begin:
         turn: Why.
         values: Its values by dimension; None: the sampler is asked.
         state: What the planner wants to find again (JSON); None: nothing has changed.
+        parent: Number of the trial whose trained network is taken; None: one is trained.
     """
 
     turn: Turn
     values: Mapping[str, Value] | None = None
     state: Mapping[str, object] | None = field(default=None, compare=False)
+    parent: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

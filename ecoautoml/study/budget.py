@@ -15,7 +15,7 @@ class Spent:
     """What has been spent so far, over all sessions of a run.
 
     Attributes:
-        trials: Trials begun, reused ones not counted.
+        trials: Trainings begun; reused results and variants of a training are not counted.
         elapsed_s: Seconds of search.
         energy_j: Joules, everything counted; None when unknown.
     """

@@ -30,7 +30,11 @@ def discard_paused(
 
 
 def discard_models(
-    folder: Path, results: Sequence[TrialResult], config: SearchConfig, lost: Set[int]
+    folder: Path,
+    results: Sequence[TrialResult],
+    config: SearchConfig,
+    lost: Set[int],
+    needed: Set[int] = frozenset(),
 ) -> None:
     """Delete the models of finished trials that are not wanted.
 
@@ -42,6 +46,7 @@ def discard_models(
         results: Finished trials; other trials' folders are left alone.
         config: Names the objectives, and whether all models are kept.
         lost: Trials that were measured in turn and are not on the front.
+        needed: Trials whose trained networks are still to be varied.
     """
     if config.keep_models == "all":
         wanted = {r.number for r in results if r.state is TrialState.COMPLETE}
@@ -49,5 +54,5 @@ def discard_models(
         wanted = finalists(results, config.objectives, lost, config.prefer)
     for result in results:
         model = folder / f"trial_{result.number:04d}"
-        if result.number not in wanted and model.is_dir():
+        if result.number not in wanted | needed and model.is_dir():
             shutil.rmtree(model)

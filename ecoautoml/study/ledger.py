@@ -38,7 +38,7 @@ from ecoautoml.study.storage import CANDIDATE, SAMPLER_STATE, MemoryStudy, Store
 logger = logging.getLogger(__name__)
 
 RESULT, MARKS, SAMPLER_ERROR = "result", "energy_marks", "sampler_error"
-PAUSED, TURNS, PLANNER_STATE = "paused", "turns", "planner_state"
+PAUSED, TURNS, PLANNER_STATE, PARENT = "paused", "turns", "planner_state", "parent"
 _RESULTS = TypeAdapter(TrialResult)
 _CANDIDATES = TypeAdapter(Candidate)
 _LINE = TypeAdapter(EnergyLine)
@@ -54,11 +54,13 @@ class Proposal:
     Attributes:
         number: Trial number.
         candidate: What to run.
+        parent: Number of the trial whose trained network is taken; None: one is trained.
         note: One sentence for the user about how it was chosen; None when there is nothing to say.
     """
 
     number: int
     candidate: Candidate
+    parent: int | None = None
     note: str | None = field(default=None, compare=False)
 
 
@@ -210,7 +212,8 @@ class Ledger:
             self._read(frozen)  # this session's marks, if it has made any
             self._set_marks(frozen.number, None)
             candidate = _CANDIDATES.validate_json(frozen.user_attrs[CANDIDATE])
-            found.append(Proposal(number=frozen.number, candidate=candidate))
+            parent = frozen.user_attrs.get(PARENT)
+            found.append(Proposal(number=frozen.number, candidate=candidate, parent=parent))
         return found
 
     def propose(
@@ -244,11 +247,14 @@ class Ledger:
             self._keep_state(begin.state, chosen.number)
             self._turns[chosen.number] = (begin.turn,)
             chosen.user_attrs[TURNS] = _TURNS.dump_python((begin.turn,), mode="json")
+        parent = None if begin is None else begin.parent
+        if parent is not None:
+            chosen.user_attrs[PARENT] = parent
         if state := self._in_memory.state():  # before the trial, which was chosen with it
             self.set_attribute(SAMPLER_STATE, state)
         self._stored.add(chosen)
         note = self._note(config, chosen.user_attrs.get(SAMPLER_ERROR))
-        return Proposal(number=chosen.number, candidate=found[-1], note=note)
+        return Proposal(number=chosen.number, candidate=found[-1], parent=parent, note=note)
 
     def mark(self, marks: Sequence[EnergyMark], mark_round: MarkRound | None = None) -> bool:
         """Write down the joules of running trials so far; return whether all could be written.

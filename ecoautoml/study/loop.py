@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from ecoautoml.config.models import SearchConfig
@@ -16,6 +16,7 @@ from ecoautoml.records.turn import Move, Turn
 from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.strategies.base import Begin, GoOn, History, Planner, Pruner, Running
 from ecoautoml.strategies.samplers import derive_seed
+from ecoautoml.strategies.variants import Variants
 from ecoautoml.study.budget import Spent, exhausted, has_trials_left, left_of, time_left_s
 from ecoautoml.study.ledger import Ledger, Proposal
 from ecoautoml.study.session import Session
@@ -45,6 +46,7 @@ class Snapshot:
         front_size: Models on the front.
         hypervolume: See `ecoautoml.study.standing`.
         left_s: Seconds until the budget is spent, at the present pace; None when unknown.
+        needed: Trials whose trained networks are still to be varied.
         event: What has just happened, one line; None for a tick.
     """
 
@@ -56,6 +58,7 @@ class Snapshot:
     hypervolume: float | None
     left_s: float | None
     paused: Sequence[TrialResult] = ()
+    needed: Set[int] = frozenset()
     event: str | None = None
 
 
@@ -76,6 +79,7 @@ class SearchLoop:
         session: Joules that belong to no trial (look ahead, worker starts, ...).
         observer: Called after every event and report, and every 2 s.
         should_interrupt: Whether the user has asked to stop.
+        variants: What proposes other forms of trained networks; None: nothing does.
     """
 
     config: SearchConfig
@@ -88,6 +92,7 @@ class SearchLoop:
     observer: Observer
     should_interrupt: Callable[[], bool]
     earlier: Spent
+    variants: Variants | None = None
     _started_s: float = field(default_factory=time.monotonic)
     _running: dict[int, Running] = field(default_factory=dict)
     _waiting: list[Proposal] = field(default_factory=list)
@@ -164,6 +169,15 @@ class SearchLoop:
         """Return what has been spent, over all sessions."""
         return self._spent(self._lines())
 
+    def needed(self) -> set[int]:
+        """Return the trials whose trained networks are still to be varied."""
+        waiting = {
+            one.parent
+            for one in self._requeued
+            if isinstance(one, Proposal) and one.parent is not None
+        }
+        return waiting | (self.variants.needed(self._history()) if self.variants else set())
+
     def close(self) -> None:
         """Write down the end of the session."""
         self._write_session()
@@ -187,7 +201,11 @@ class SearchLoop:
         if self._requeued:
             return self._requeued.pop(0)
         history = self._history()
-        step = self.pruner.promote(history) or self._planned(history)
+        step = (
+            self.pruner.promote(_trainings(history))
+            or (self.variants and self.variants.next(history))
+            or self._planned(history)
+        )
         if not isinstance(step, Begin):
             return step
         proposal = self.ledger.propose(self.space, self.config.sampler, self.config.seed, step)
@@ -232,7 +250,7 @@ class SearchLoop:
         if trial.would_have_stopped is not None:
             return CONTINUE
         history = self._history()
-        decision = self.pruner.decide(trial, history)
+        decision = self.pruner.decide(trial, _trainings(history))
         if decision.action is not Action.CONTINUE or decision.is_withheld or self.planner is None:
             return decision
         try:
@@ -285,13 +303,19 @@ class SearchLoop:
             self._reuse(proposal, result)
 
     def _start(self, proposal: Proposal) -> TrialJob:
-        return self._run(proposal.number, proposal.candidate, None)
+        return self._run(proposal.number, proposal.candidate, None, proposal.parent)
 
     def _go_on(self, step: GoOn) -> TrialJob:
         before = self.ledger.go_on(step)
         return self._run(before.number, before.candidate, before)
 
-    def _run(self, number: int, candidate: Candidate, before: TrialResult | None) -> TrialJob:
+    def _run(
+        self,
+        number: int,
+        candidate: Candidate,
+        before: TrialResult | None,
+        parent: int | None = None,
+    ) -> TrialJob:
         """Return the job of a trial that runs from now on."""
         epochs = self.epochs_for(candidate)
         self._running[number] = Running(
@@ -300,6 +324,7 @@ class SearchLoop:
             epochs=epochs,
             curve=() if before is None else before.curve,
             would_have_stopped=None if before is None else before.would_have_stopped,
+            parent=parent,
         )
         return TrialJob(
             number=number,
@@ -308,6 +333,7 @@ class SearchLoop:
             epochs=epochs,
             probe=self._known_probe(candidate),
             before=before,
+            parent=parent,
         )
 
     def _known_probe(self, candidate: Candidate) -> Probe | None:
@@ -330,15 +356,21 @@ class SearchLoop:
             duration_s=0.0,
             epochs=0,
             would_have_stopped=None,
+            parent=None,
         )
         self.ledger.record(result)
         self._notify(_describe(result))
 
     def _spent(self, lines: Sequence[EnergyLine]) -> Spent:
-        ended = [r.number for r in self.ledger.results() if r.state is not TrialState.REUSED]
+        ended = [
+            one.number
+            for one in self.ledger.results()
+            if one.state is not TrialState.REUSED and one.parent is None
+        ]
         paused = [one.number for one in self.ledger.paused()]
+        running = [one.number for one in self._running.values() if one.parent is None]
         return Spent(
-            trials=len({*ended, *paused, *self._running}),
+            trials=len({*ended, *paused, *running}),
             elapsed_s=self.earlier.elapsed_s + time.monotonic() - self._started_s,
             energy_j=total_billed_j(lines),
         )
@@ -372,9 +404,23 @@ class SearchLoop:
                 hypervolume=self._standing.hypervolume,
                 left_s=time_left_s(self.config.budget, spent),
                 paused=[one for one in self.ledger.paused() if one.number not in running],
+                needed=frozenset() if event is None else self.needed(),
                 event=event,
             )
         )
+
+
+def _trainings(history: History) -> History:
+    """Return the history without variants, as pruners see it.
+
+    A variant's costs are a matter of its form: to be dearer than another's cheapest form says
+    nothing against a training, which will have such forms too.
+    """
+    return replace(
+        history,
+        finished=[one for one in history.finished if one.parent is None],
+        running=[one for one in history.running if one.parent is None],
+    )
 
 
 def _begin(reason: str, may_begin: bool) -> Begin | None:

@@ -57,6 +57,14 @@ class RunFolder:
         """Return the folder of trained models."""
         return self.path / "models"
 
+    def model(self, number: int) -> Path:
+        """Return the folder of one trial's model."""
+        return self.models / f"trial_{number:04d}"
+
+    def has_model(self, number: int) -> bool:
+        """Return whether a trial's trained network is kept."""
+        return (self.model(number) / "candidate.json").is_file()
+
     @property
     def paused(self) -> Path:
         """Return the folder of paused trainings."""

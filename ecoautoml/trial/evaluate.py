@@ -15,9 +15,18 @@ from ecoautoml.errors import RuntimeExportError
 from ecoautoml.runtimes.base import Logits, Session
 
 EVALUATION_BATCH = 256
-PARITY_TOLERANCE = 1e-2
-"""Largest difference allowed between logits of the network and of its exported file, relative to
-the largest logit: both are fp32, so only the order of summation differs."""
+PARITY_TOLERANCE: dict[str, float] = {
+    "fp32": 1e-2,
+    "fp16": 5e-2,
+    "bf16": 0.15,
+    "int8": 0.5,
+    "int8_dynamic": 0.5,
+}
+"""Largest difference allowed between the logits of the network and of its exported file, relative
+to the largest logit, by the file's precision: in fp32 only the order of summation differs; int8 may
+lose accuracy, which is scored, but may not be another network."""
+PARITY_IMAGES = 16
+"""Images on which the two are compared."""
 
 Labels = npt.NDArray[np.int64]
 
@@ -50,19 +59,25 @@ def session_logits(session: Session, images: ImageTensors) -> Logits:
     return np.concatenate(parts)
 
 
-def check_parity(session: Session, module: nn.Module, images: ImageTensors) -> None:
+def check_parity(
+    session: Session, module: nn.Module, images: ImageTensors, precision: str = "fp32"
+) -> None:
     """Compare the exported file with the network on a few real images.
 
     Raises:
-        RuntimeExportError: They disagree by more than rounding explains.
+        RuntimeExportError: They disagree by more than the file's precision explains.
     """
-    few = ImageTensors(images_nchw=images.images_nchw[:16], labels=images.labels[:16])
+    n = PARITY_IMAGES
+    few = ImageTensors(images_nchw=images.images_nchw[:n], labels=images.labels[:n])
     exported = session_logits(session, few)
     original = network_logits(module, few, str(next(module.parameters()).device), lambda: None)
     gap = float(np.abs(exported - original).max())
-    if not gap <= PARITY_TOLERANCE * max(1.0, float(np.abs(original).max())):
+    largest = max(1.0, float(np.abs(original).max()))
+    allowed = PARITY_TOLERANCE[precision] * largest
+    if not gap <= allowed:
         raise RuntimeExportError(
-            f"the exported file disagrees with the network: logits differ by up to {gap:.3g}"
+            f"the exported file ({precision}) disagrees with the network: logits differ by up to "
+            f"{gap:.3g} on {len(few.labels)} images, where {allowed:.3g} is allowed"
         )
 
 

@@ -15,10 +15,10 @@ from ecoautoml.energy.window import EnergyWindow
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.measurement import Ranking
 from ecoautoml.runtimes.base import Session
+from ecoautoml.trial.bench import build_deployable, resolution_of, runtime_of
 from ecoautoml.trial.evaluate import session_logits
 from ecoautoml.trial.measure import measure_sessions_in_turn
 from ecoautoml.trial.parts import TrialParts, model_folder
-from ecoautoml.trial.run import build_deployable, resolution_of, runtime_of
 from ecoautoml.trial.settings import epochs_for, settings_for
 from ecoautoml.trial.train import Trainer
 

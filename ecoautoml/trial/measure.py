@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from ecoautoml.energy.protocol.compare import Load, measure_in_turn
 from ecoautoml.energy.select import MeterSet
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.measurement import InferenceMeasurement, Ranking
-from ecoautoml.runtimes.base import Runtime, Session
+from ecoautoml.runtimes.base import Pixels, Runtime, Session
 from ecoautoml.trial.evaluate import check_parity
 
 DIFFERENT_INPUTS = 32
@@ -87,10 +88,26 @@ def _load(name: str, session: Session, images: ImageTensors) -> Load:
     return Load(name=name, run_once=run_once, images_per_call=size, synchronize=session.synchronize)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """How a model is exported.
+
+    Attributes:
+        runtime: For which runtime.
+        precision: In which precision.
+        calibration: Training images for int8, (n, c, h, w); None where none are needed.
+        folder: Where to.
+    """
+
+    runtime: Runtime
+    precision: str
+    calibration: Pixels | None
+    folder: Path
+
+
 def measure_other_batches(
     model: Deployable,
-    runtime: Runtime,
-    folder: Path,
+    export: Export,
     images: ImageTensors,
     meters: MeterSet,
     config: MeasureConfig,
@@ -104,10 +121,11 @@ def measure_other_batches(
     found, failures = [], []
     for size in config.other_batch_sizes:
         try:
-            file = folder / f"model_b{size}{runtime.suffix}"
-            runtime.trace(model, (size, *images.images_nchw.shape[1:])).write(model, file)
-            with runtime.load(file) as session:
-                check_parity(session, model, images)
+            file = export.folder / f"model_b{size}{export.runtime.suffix}"
+            traced = export.runtime.trace(model, (size, *images.images_nchw.shape[1:]))
+            traced.write(model, file, precision=export.precision, calibration=export.calibration)
+            with export.runtime.load(file) as session:
+                check_parity(session, model, images, export.precision)
                 found.append(measure_session(session, images, meters, config, target))
         except Exception as error:  # noqa: BLE001  (the trial itself has all it needs)
             failures.append(f"not measured at batch size {size}: {error}")

@@ -47,7 +47,7 @@ def candidate(**changes):
             "builder": "efficientnet",
             "architecture": {"width": 8, "kernel": 3},
             "hyperparameters": {"learning_rate": 1e-3, "optimizer": "sgd"},
-            "compression": {"method": "none"},
+            "compression": {"quantize": "none"},
             "runtime": {"runtime": "onnxruntime"},
             **changes,
         }
@@ -97,6 +97,7 @@ def full_result():
         reused_from=1,
         would_have_stopped=1,
         codecarbon_j=0.7,
+        parent=3,
     )
 
 
@@ -244,7 +245,7 @@ def test_all_values_are_found_in_one_mapping():
         "kernel": 3,
         "learning_rate": 1e-3,
         "optimizer": "sgd",
-        "method": "none",
+        "quantize": "none",
         "runtime": "onnxruntime",
     }
 

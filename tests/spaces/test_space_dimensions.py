@@ -122,7 +122,7 @@ def test_fixed_values_are_in_the_candidate_and_never_asked_for():
     assert space.fixed["stage1.width"] == 16
     assert "resolution" not in [d.name for d in space.dimensions]
     assert made.runtime == {"runtime": "auto"}
-    assert made.compression == {"method": "none"}
+    assert made.compression == {"quantize": "none"}
 
 
 def test_inactive_values_do_not_make_another_candidate():

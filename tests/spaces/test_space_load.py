@@ -35,7 +35,7 @@ hyperparameters:
   momentum: {low: 0.8, high: 0.95, when: {optimizer: sgd}}
   mixup: [0, 0.2]
   epochs: 3
-compression: {method: [none]}
+compression: {quantize: [none]}
 runtime: {runtime: [onnxruntime]}
 """)
 
@@ -198,7 +198,7 @@ MISTAKES = [
     ("hyperparameters/momentum/when", "sgd", "write for example"),
     ("hyperparameters/momentum/when", {"momentum": "> 0"}, "circle"),
     ("runtime/activation", ["x"], "runtime: unknown key 'activation'"),
-    ("compression/method", ["prune"], "compression.method"),
+    ("compression/quantize", ["int7"], "compression.quantize"),
     ("name", 3, "name: is 3; expected text"),
 ]
 

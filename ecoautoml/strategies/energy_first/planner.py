@@ -19,7 +19,14 @@ from ecoautoml.strategies.energy_first.gain import Front
 from ecoautoml.strategies.energy_first.lattice import Lattice, stacked
 from ecoautoml.strategies.energy_first.memory import Memory
 from ecoautoml.strategies.energy_first.priors import Guess, Priors
-from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status, Values
+from ecoautoml.strategies.energy_first.problem import (
+    Goal,
+    Prices,
+    Seen,
+    Status,
+    Values,
+    n_trainings,
+)
 from ecoautoml.strategies.energy_first.situation import (
     MOST_LEARNT,
     Situation,
@@ -154,7 +161,7 @@ class EnergyFirst:
         """
         rng = self._chance(seen)
         memory = Memory(state)
-        is_first = may_begin and len(seen) < (self._start if start is None else start)
+        is_first = may_begin and n_trainings(seen) < (self._start if start is None else start)
         steps, prices = self._begin(seen) if is_first else [], prices or Prices()
         if seen and not steps:
             steps = self._go_on(seen, memory, rng, prices, may_begin, left)

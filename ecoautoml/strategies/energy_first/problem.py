@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,6 +36,7 @@ class Seen:
         status: What can be done with it.
         has_failed: Whether it broke down, so that its likes are to be avoided.
         is_allowed: Whether it keeps to the constraints, as far as is known.
+        is_variant: Whether another candidate's trained network is behind it: it was never trained.
     """
 
     number: int
@@ -46,6 +47,12 @@ class Seen:
     status: Status = Status.WAITING
     has_failed: bool = False
     is_allowed: bool = True
+    is_variant: bool = False
+
+
+def n_trainings(seen: Sequence[Seen]) -> int:
+    """Return how many of the candidates were begun to be trained."""
+    return sum(not one.is_variant for one in seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

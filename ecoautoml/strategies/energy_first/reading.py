@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from ecoautoml.records.candidate import Candidate
@@ -48,7 +48,8 @@ class Reader:
 
     def running(self, one: Running, status: Status = Status.RUNNING) -> Seen:
         """Return a trial that runs."""
-        return self._of(one.number, one.candidate, one.curve, one.epochs, status)
+        found = self._of(one.number, one.candidate, one.curve, one.epochs, status)
+        return replace(found, is_variant=one.parent is not None)
 
     def prices(self, history: History) -> Prices:
         """Return what comes on top of training, in mean full trainings; 0 while that is unknown."""
@@ -96,6 +97,7 @@ class Reader:
             status=Status.CLOSED,
             has_failed=one.state is TrialState.FAILED,
             is_allowed=one.state is not TrialState.INFEASIBLE and one.is_feasible,
+            is_variant=one.parent is not None,
         )
 
     def _of(

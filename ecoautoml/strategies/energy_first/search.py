@@ -18,7 +18,14 @@ from ecoautoml.spaces.dimensions import SearchSpace
 from ecoautoml.strategies.base import Begin, Earlier, GoOn, History, Planner, Running
 from ecoautoml.strategies.energy_first.planner import EnergyFirst, Known, Step
 from ecoautoml.strategies.energy_first.priors import Guess
-from ecoautoml.strategies.energy_first.problem import Goal, Prices, Seen, Status, Values
+from ecoautoml.strategies.energy_first.problem import (
+    Goal,
+    Prices,
+    Seen,
+    Status,
+    Values,
+    n_trainings,
+)
 from ecoautoml.strategies.energy_first.reading import Reader, in_joules, split
 from ecoautoml.strategies.energy_first.rungs import rung_epochs
 from ecoautoml.strategies.wishes import valid
@@ -170,8 +177,9 @@ class EnergyFirstPlanner(Planner):
         reader, seen = self._read(history)
         at_hand = reader.running(trial, Status.WAITING)
         seen = [at_hand if one.number == trial.number else one for one in seen]
-        if history.may_begin and len(seen) < self._start_of(history, seen):
-            return self._decide_first(trial, len(seen), reader.prices(history))
+        n_begun = n_trainings(seen)
+        if history.may_begin and n_begun < self._start_of(history, seen):
+            return self._decide_first(trial, n_begun, reader.prices(history))
         own, other = self._planner.reconsider(
             trial.number,
             seen,
@@ -190,7 +198,7 @@ class EnergyFirstPlanner(Planner):
 
     def _start_of(self, history: History, seen: Sequence[Seen]) -> int:
         """Return how many trials are begun before a model is used: none more once they are dear."""
-        n_looked = sum(bool(one.errors) for one in seen)
+        n_looked = sum(bool(one.errors) and not one.is_variant for one in seen)
         is_dear = 1.0 / (1.0 + history.left) > START_SHARE
         return 0 if is_dear and n_looked >= LEAST_START else self._start
 

@@ -1,0 +1,120 @@
+"""From a trained network to a finished trial: export → compare → evaluate → measure → keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ecoautoml.models.checkpoint import save_checkpoint
+from ecoautoml.models.deployable import Deployable
+from ecoautoml.records.trial_result import TrialResult, TrialState
+from ecoautoml.runtimes.base import Pixels, TracedModel
+from ecoautoml.trial.bench import (
+    Bench,
+    asked_scores,
+    measured_costs,
+    refuse_non_finite,
+    violations,
+    which_violated,
+)
+from ecoautoml.trial.evaluate import check_parity, scores, session_logits
+from ecoautoml.trial.measure import Export, measure_other_batches, measure_session
+
+CALIBRATION_IMAGES = 256
+"""Training images that the ranges of an int8 file are taken from, at most."""
+
+
+def deploy(
+    bench: Bench, model: Deployable, traced: TracedModel | None, costs: Mapping[str, float]
+) -> TrialResult:
+    """Export a trained model, and return the result of the trial: all of it is the file's.
+
+    Args:
+        bench: What the trial works with.
+        model: The trained model.
+        traced: Its graph, when it was traced before.
+        costs: What is known of its costs; what is measured now replaces it.
+    """
+    log, parts, runtime = bench.log, bench.parts, bench.runtime
+    with log.line("export"):
+        traced = traced or runtime.trace(model.eval(), bench.shape)
+        write(bench, traced, model)
+        save_checkpoint(bench.folder, bench.job.candidate, model, _about(bench))
+        session = runtime.load(bench.file)
+    with session:
+        with log.line("evaluation"):
+            check_parity(session, model, bench.validation, bench.precision)
+            logits = session_logits(session, bench.validation)
+            labels = bench.validation.labels.numpy()
+            final_scores = scores(logits, labels, asked_scores(parts.config))
+        with log.line("measurement"):
+            inference = measure_session(
+                session, bench.validation, bench.meters, parts.config.measure, parts.target
+            )
+    metrics = {
+        **costs,
+        "size_bytes": float(runtime.size_bytes(bench.file)),
+        **measured_costs(inference),
+        **final_scores,
+    }
+    training_energy_j = log.line_energy_j("training")
+    if training_energy_j is not None:
+        metrics["training_energy_j"] = training_energy_j
+    refuse_non_finite(metrics)
+    violated = violations(parts.config, metrics)
+    log.known.update(metrics=metrics, constraints=violated, inference=inference)
+    if any(value > 0 for value in violated.values()):
+        return log.result(TrialState.INFEASIBLE, reason=which_violated(violated))
+    with log.line("measurement"):
+        found, why_not = measure_other_batches(
+            model,
+            _export(bench),
+            bench.validation,
+            bench.meters,
+            parts.config.measure,
+            parts.target,
+        )
+    return log.result(TrialState.COMPLETE, other_batches=found, reason=why_not)
+
+
+def write(bench: Bench, traced: TracedModel, model: Deployable) -> None:
+    """Write a model's file in the candidate's precision."""
+    export = _export(bench)
+    traced.write(model, bench.file, precision=export.precision, calibration=export.calibration)
+
+
+def _export(bench: Bench) -> Export:
+    return Export(
+        runtime=bench.runtime,
+        precision=bench.precision,
+        calibration=calibration_images(bench),
+        folder=bench.folder,
+    )
+
+
+def calibration_images(bench: Bench) -> Pixels | None:
+    """Return training images (n, c, h, w) evenly spread over the set; None where none are needed.
+
+    Every so many of them, not the first: those may all be of one class.
+    """
+    if bench.precision != "int8":
+        return None
+    pixels = bench.parts.images.get("train", bench.shape[-1]).images_nchw.numpy()
+    chosen = np.linspace(0, len(pixels) - 1, min(CALIBRATION_IMAGES, len(pixels))).astype(int)
+    return np.ascontiguousarray(pixels[chosen])
+
+
+def _about(bench: Bench) -> dict[str, object]:
+    prepared = bench.parts.prepared
+    return {
+        "in_chans": prepared.channels,
+        "num_classes": len(prepared.class_names),
+        "class_names": list(prepared.class_names),
+        "mean": list(prepared.mean),
+        "std": list(prepared.std),
+        "resolution": bench.shape[-1],
+        "precision": bench.precision,
+        "file": bench.file.name,
+        "batch_size": bench.shape[0],
+    }

@@ -1,0 +1,29 @@
+"""A trial that takes the network trained in another, and makes something else of it."""
+
+from __future__ import annotations
+
+from ecoautoml.models.checkpoint import load_checkpoint
+from ecoautoml.models.cost import count_macs, count_params
+from ecoautoml.records.trial_result import TrialResult
+from ecoautoml.trial.bench import Bench
+from ecoautoml.trial.deployment import deploy
+from ecoautoml.trial.parts import Messenger, model_folder
+
+
+def run_variant(bench: Bench, messenger: Messenger) -> TrialResult:
+    """Return the result of a variant; only its own steps are on its bill.
+
+    Raises:
+        RunError: The trained network is no longer there.
+    """
+    assert bench.job.parent is not None
+    with bench.log.line("loading"):
+        model = load_checkpoint(model_folder(bench.parts.models_folder, bench.job.parent))
+        if bench.parts.target != "cpu":
+            model.to(bench.parts.target)
+    messenger.check()
+    costs = {
+        "params": float(count_params(model)),
+        "macs": float(count_macs(model, (1, *bench.shape[1:]))),
+    }
+    return deploy(bench, model, None, costs)
