@@ -133,6 +133,7 @@ class WorkerProcess:
             number=self.job.number,
             state=state,
             candidate=self.job.candidate,
+            parent=self.job.parent,
             reason=reason,
             probe=None if self.job.before is None else self.job.before.probe,
             energy=(*(() if before is None else before.energy), self.read_energy()),

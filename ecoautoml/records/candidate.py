@@ -48,6 +48,10 @@ class Candidate:
         """Return a digest of what decides the trained network: the same for all its variants."""
         return _digest([self.builder, dict(self.architecture), dict(self.hyperparameters)])
 
+    def network_key(self) -> str:
+        """Return a digest of what decides the network but for its weights."""
+        return _digest([self.builder, dict(self.architecture)])
+
     def form_key(self) -> str:
         """Return a digest of what is made of the trained network: the same for equal variants."""
         return _digest([dict(self.compression), dict(self.runtime)])

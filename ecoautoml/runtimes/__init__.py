@@ -57,5 +57,5 @@ def precision_of(candidate: Candidate) -> str:
 
 def can_write(candidate: Candidate, *, target: str) -> bool:
     """Return whether a candidate's runtime can write its precision."""
-    precisions = RUNTIMES.get(runtime_named(candidate, target)).precisions
-    return precision_of(candidate) in precisions
+    runtime, precision = RUNTIMES.get(runtime_named(candidate, target)), precision_of(candidate)
+    return precision in runtime.precisions and runtime.why_precision_unavailable(precision) is None

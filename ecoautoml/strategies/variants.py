@@ -32,8 +32,8 @@ WORTH_TRYING = 0.3
 """Chance to be among the best of its family below which a form is not tried."""
 MOST_OPEN = 8
 """Families that are looked at for another variant: the last ones."""
-BEST_SAVING = 0.25
-"""Cost of a form as a share of its parent's that is hoped for before any is known."""
+FEW = 6
+"""Comparisons of a form with others, below which nothing is hopeless."""
 
 Family = Sequence[TrialResult]
 
@@ -104,13 +104,12 @@ class Variants:
     def _parents(self, history: History, families: Mapping[int, Family]) -> list[TrialResult]:
         """Return the trainings that may have more variants, the first first."""
         running = [one.parent for one in history.running]
-        best = self._best_change(families)
         losses = self._losses([one for family in families.values() for one in family])
         found = [
             family[0]
             for number, family in families.items()
             if len(family) - 1 + running.count(number) < self.per_training
-            and not self._is_hopeless(family[0], losses, best)
+            and not self._is_hopeless(family[0], losses, families)
             and self.is_kept(number)
         ]
         return found[-MOST_OPEN:]
@@ -152,35 +151,52 @@ class Variants:
             good, total = good + weight * one.good, total + weight * one.times
         return good / total
 
-    def _best_change(self, families: Mapping[int, Family]) -> tuple[float, ...]:
-        """Return the best that any variant did to each objective: a gain, or a share of a cost."""
-        found = []
-        for name in self.objectives:
-            metric = METRICS[name]
-            changes = [
-                one.metrics[name] - family[0].metrics[name]
-                if metric.is_score
-                else one.metrics[name] / max(family[0].metrics[name], 1e-30)
-                for family in families.values()
-                for one in family[1:]
-                if one.state is TrialState.COMPLETE
-                and name in one.metrics
-                and name in family[0].metrics
-            ]
-            found.append(
-                max([0.0, *changes]) if metric.is_score else min(changes, default=BEST_SAVING)
-            )
-        return tuple(found)
+    def _hopes(self, parent: TrialResult, families: Mapping[int, Family]) -> list[float] | None:
+        """Return the best each objective of a network may come to in another form.
+
+        As forms compared in the families before: by the best change from the form that the network
+        has now to any other. None while few such changes are known: then anything may be hoped for.
+        """
+        own = parent.candidate.form_key()
+        pairs = [
+            (base, other)
+            for family in families.values()
+            for base in family
+            for other in family
+            if base.candidate.form_key() == own
+            and other is not base
+            and self._is_known(base, other)
+        ]
+        if len(pairs) < FEW:
+            return None
+        return [self._hoped(parent, pairs, name) for name in self.objectives]
+
+    def _hoped(
+        self, parent: TrialResult, pairs: Sequence[tuple[TrialResult, TrialResult]], name: str
+    ) -> float:
+        """Return the best loss in one objective, when the best change seen happened here too."""
+        metric, value = METRICS[name], parent.metrics[name]
+        values = [(base.metrics[name], other.metrics[name]) for base, other in pairs]
+        if metric.is_score:
+            return metric.loss(value + max(0.0, *(after - before for before, after in values)))
+        shares = [after / before for before, after in values if before > 0]
+        return metric.loss(value * min(1.0, *shares))
+
+    def _is_known(self, *results: TrialResult) -> bool:
+        return all(
+            one.state is TrialState.COMPLETE
+            and all(name in one.metrics for name in self.objectives)
+            for one in results
+        )
 
     def _is_hopeless(
-        self, parent: TrialResult, losses: NDArray[np.float64], best: Sequence[float]
+        self, parent: TrialResult, losses: NDArray[np.float64], families: Mapping[int, Family]
     ) -> bool:
-        """Return whether even the best variant of a network would be beaten by what there is."""
-        hoped = []
-        for name, change in zip(self.objectives, best, strict=True):
-            metric, value = METRICS[name], parent.metrics.get(name, math.nan)
-            hoped.append(metric.loss(value + change if metric.is_score else value * min(1, change)))
-        row = np.array(hoped)
+        """Return whether even the best form of a network would be beaten by what there is."""
+        hopes = self._hopes(parent, families) if self._is_known(parent) else None
+        if hopes is None:
+            return False
+        row = np.array(hopes)
         return bool((np.all(losses <= row, axis=1) & np.any(losses < row, axis=1)).any())
 
     def _losses(self, results: Sequence[TrialResult]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from ecoautoml.records.columns import INFERENCE_ENERGY, SCORES
 from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.trial_result import TrialJob
 from ecoautoml.runtimes import RUNTIMES, precision_of, runtime_named
-from ecoautoml.runtimes.base import Runtime
+from ecoautoml.runtimes.base import Runtime, TracedModel
 from ecoautoml.trial.log import TrialLog
 from ecoautoml.trial.parts import TrialParts, model_folder
 
@@ -75,6 +75,12 @@ def bench_for(
     )
 
 
+def traced(bench: Bench, model: Deployable) -> TracedModel:
+    """Return the graph of the candidate's network as it was built, traced now or before."""
+    key = (type(bench.runtime), bench.job.candidate.network_key(), bench.shape)
+    return bench.parts.traces.get(key, lambda: bench.runtime.trace(model.eval(), bench.shape))
+
+
 def build_deployable(candidate: Candidate, parts: TrialParts) -> Deployable:
     """Return the untrained network behind its normalisation."""
     prepared = parts.prepared
@@ -107,7 +113,7 @@ def why_not_written(candidate: Candidate, runtime: Runtime) -> str | None:
     """Return why a runtime cannot write a candidate's precision, None when it can."""
     precision = precision_of(candidate)
     if precision in runtime.precisions:
-        return None
+        return runtime.why_precision_unavailable(precision)
     name = str(candidate.runtime.get("runtime"))
     return f"the runtime {name} has no {precision}, but {', '.join(runtime.precisions)}"
 

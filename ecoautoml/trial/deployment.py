@@ -9,12 +9,13 @@ import numpy as np
 from ecoautoml.models.checkpoint import save_checkpoint
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.runtimes.base import Pixels, TracedModel
+from ecoautoml.runtimes.base import Pixels
 from ecoautoml.trial.bench import (
     Bench,
     asked_scores,
     measured_costs,
     refuse_non_finite,
+    traced,
     violations,
     which_violated,
 )
@@ -25,21 +26,17 @@ CALIBRATION_IMAGES = 256
 """Training images that the ranges of an int8 file are taken from, at most."""
 
 
-def deploy(
-    bench: Bench, model: Deployable, traced: TracedModel | None, costs: Mapping[str, float]
-) -> TrialResult:
+def deploy(bench: Bench, model: Deployable, costs: Mapping[str, float]) -> TrialResult:
     """Export a trained model, and return the result of the trial: all of it is the file's.
 
     Args:
         bench: What the trial works with.
         model: The trained model.
-        traced: Its graph, when it was traced before.
         costs: What is known of its costs; what is measured now replaces it.
     """
     log, parts, runtime = bench.log, bench.parts, bench.runtime
     with log.line("export"):
-        traced = traced or runtime.trace(model.eval(), bench.shape)
-        write(bench, traced, model)
+        write(bench, model)
         save_checkpoint(bench.folder, bench.job.candidate, model, _about(bench))
         session = runtime.load(bench.file)
     with session:
@@ -78,10 +75,12 @@ def deploy(
     return log.result(TrialState.COMPLETE, other_batches=found, reason=why_not)
 
 
-def write(bench: Bench, traced: TracedModel, model: Deployable) -> None:
+def write(bench: Bench, model: Deployable) -> None:
     """Write a model's file in the candidate's precision."""
     export = _export(bench)
-    traced.write(model, bench.file, precision=export.precision, calibration=export.calibration)
+    traced(bench, model).write(
+        model, bench.file, precision=export.precision, calibration=export.calibration
+    )
 
 
 def _export(bench: Bench) -> Export:

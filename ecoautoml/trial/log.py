@@ -75,6 +75,7 @@ class TrialLog:
             number=self._job.number,
             state=state,
             candidate=self._job.candidate,
+            parent=self._job.parent,
             energy=tuple(lines.values()),
             curve=tuple(self._curve),
             duration_s=time.perf_counter() - self._started_s,

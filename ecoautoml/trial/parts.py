@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecoautoml.config.models import SearchConfig
@@ -11,6 +11,7 @@ from ecoautoml.data.prepared import PreparedData
 from ecoautoml.data.tensors import TensorCache
 from ecoautoml.energy.select import MeterSet
 from ecoautoml.records.progress import Decision, Progress
+from ecoautoml.trial.traces import TraceCache
 
 
 class TrialStoppedError(Exception):
@@ -35,6 +36,7 @@ class TrialParts:
         device: Device models are trained on.
         models_folder: Where trained models are written, one folder per trial.
         paused_folder: Where paused trainings are written, one file per pause.
+        traces: Graphs of networks traced lately.
     """
 
     config: SearchConfig
@@ -45,6 +47,7 @@ class TrialParts:
     device: str
     models_folder: Path
     paused_folder: Path
+    traces: TraceCache = field(default_factory=TraceCache)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,6 @@ from ecoautoml.records.trial_result import (
     TrialResult,
     TrialState,
 )
-from ecoautoml.runtimes.base import TracedModel
 from ecoautoml.trial.bench import (
     Bench,
     asked_scores,
@@ -82,10 +81,9 @@ def _steps(
         return run_variant(bench, messenger)
     with log.line("probe" if job.before is None else "going on"):
         model = build_deployable(job.candidate, parts)
-        traced, probe = None, _known_probe(job)
+        probe = _known_probe(job)
         if probe is None:
-            traced = runtime.trace(model.eval(), bench.shape)
-            probe = _probe(model, traced, bench)
+            probe = _probe(model, bench)
     costs = {**_costs(probe), **measured_costs(probe.inference)}
     violated = violations(parts.config, costs)
     refuse_non_finite(costs)
@@ -103,17 +101,17 @@ def _steps(
         log.known["codecarbon_j"] = theirs.energy_j
     else:
         train()
-    return deploy(bench, model, traced, costs)
+    return deploy(bench, model, costs)
 
 
 def _known_probe(job: TrialJob) -> Probe | None:
     return job.probe if job.before is None else job.before.probe
 
 
-def _probe(model: Deployable, traced: TracedModel, bench: Bench) -> Probe:
+def _probe(model: Deployable, bench: Bench) -> Probe:
     """Measure the untrained model: energy, latency and size need no training."""
     parts, runtime = bench.parts, bench.runtime
-    write(bench, traced, model)
+    write(bench, model)
     with runtime.load(bench.file) as session:
         inference = measure_session(
             session, bench.validation, bench.meters, parts.config.measure, parts.target

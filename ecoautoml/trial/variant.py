@@ -26,4 +26,4 @@ def run_variant(bench: Bench, messenger: Messenger) -> TrialResult:
         "params": float(count_params(model)),
         "macs": float(count_macs(model, (1, *bench.shape[1:]))),
     }
-    return deploy(bench, model, None, costs)
+    return deploy(bench, model, costs)
