@@ -58,6 +58,11 @@ class _Data(Section):
     """Seed of the stratified splits; independent of the search's seed."""
     on_corrupt: Literal["skip", "refuse"] = "skip"
     """An image that cannot be read is skipped and named, or refused."""
+    deduplicate: Literal["none", "exact", "near"] = "none"
+    """Which training images are left out: exact, those with the pixels of another one of their
+    class; near, also those whose 64-bit difference hash differs from such a one in at most 3 bits
+    (much for images of few pixels or little detail); both, those with the pixels of a validation or
+    test image. none: the last are counted and told."""
 
 
 class DigitsData(_Data):

@@ -15,6 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from ecoautoml.config.models import DataConfig
 from ecoautoml.data.decoding import DecodedSplit, decode_splits
+from ecoautoml.data.duplicates import (
+    Duplicates,
+    find_duplicates,
+    look_for_leaks,
+    notes_on,
+    pixel_keys,
+)
 from ecoautoml.data.prepared import SPLITS, PreparedData, images_path, labels_path, save_arrays
 from ecoautoml.data.sources import SOURCES, RawSplits
 from ecoautoml.data.sources.auto import ConcreteData, resolve
@@ -48,6 +55,7 @@ class _Plan:
     labels: Mapping[str, NDArray[np.int64]]
     rows: Mapping[str, tuple[str, NDArray[np.int64]]]
     notes: tuple[str, ...]
+    duplicates: Mapping[str, int]
 
 
 def prepare_data(config: DataConfig, folder: Path) -> PreparedData:
@@ -144,6 +152,7 @@ def _write(config: ConcreteData, raw: RawSplits, scratch: Path, arrays: Path) ->
         mean=mean,
         std=std,
         notes=(*notes, *plan.notes, *collapsed),
+        duplicates=plan.duplicates,
     )
 
 
@@ -172,11 +181,13 @@ def _plan(
     index_of[kept] = np.arange(len(kept))
     names = tuple(class_names[index] for index in kept)
     labels = {split: index_of[d.labels] for split, d in decoded.items()}
-    rows, notes = _split_rows(config, names, labels, readable)
+    rows = _held_out(config, names, labels, readable)
+    chosen, duplicates, notes = _training_rows(config, labels["train"], rows, decoded, len(names))
+    rows["train"] = ("train", chosen)
     dropped = [name for name in class_names if name not in names]
     if dropped:
         notes = (f"dropped {len(dropped)} classes without images ({shortened(dropped)})", *notes)
-    return _Plan(class_names=names, labels=labels, rows=rows, notes=notes)
+    return _Plan(class_names=names, labels=labels, rows=rows, notes=notes, duplicates=duplicates)
 
 
 def _classes_with_training_images(
@@ -198,13 +209,13 @@ def _classes_with_training_images(
     return kept
 
 
-def _split_rows(
+def _held_out(
     config: ConcreteData,
     class_names: tuple[str, ...],
     labels: Mapping[str, NDArray[np.int64]],
     readable: Mapping[str, NDArray[np.int64]],
-) -> tuple[dict[str, tuple[str, NDArray[np.int64]]], tuple[str, ...]]:
-    """Return split → (decoded split it comes from, rows of it), and notes."""
+) -> dict[str, tuple[str, NDArray[np.int64]]]:
+    """Return split → (decoded split it comes from, rows of it); "train" is what is left."""
     rows = {split: (split, found) for split, found in readable.items() if len(found)}
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
     missing = {split: share for split, share in fractions.items() if split not in rows}
@@ -225,9 +236,35 @@ def _split_rows(
             )
             rows[split] = ("train", held_out)
             available[held_out] = -1
-    chosen, notes = _subset(config, available, len(class_names))
-    rows["train"] = ("train", chosen)
-    return rows, notes
+    rows["train"] = ("train", np.flatnonzero(available >= 0))
+    return rows
+
+
+def _training_rows(
+    config: ConcreteData,
+    labels: NDArray[np.int64],
+    rows: Mapping[str, tuple[str, NDArray[np.int64]]],
+    decoded: Mapping[str, DecodedSplit],
+    n_classes: int,
+) -> tuple[NDArray[np.int64], dict[str, int], tuple[str, ...]]:
+    """Return the training rows to use, how many were there twice, and notes."""
+    images, left, mode = decoded["train"].images_nchw, rows["train"][1], config.deduplicate
+    of_others = {
+        split: pixel_keys(decoded[origin].images_nchw, found)
+        for split, (origin, found) in rows.items()
+        if split != "train"
+    }
+    found: Duplicates | None = None
+    if mode != "none":
+        found = find_duplicates(images, labels, left, of_others, near=mode == "near")
+        left = np.setdiff1d(left, found.dropped_m)
+    available = np.full_like(labels, -1)
+    available[left] = labels[left]
+    chosen, notes = _subset(config, available, n_classes)
+    if found is None:
+        found = look_for_leaks(images, chosen, of_others)
+    counts = dict(found.counts) if mode == "none" else found.counts_with_dropped()
+    return chosen, counts, (*notes_on(found, mode=mode), *notes)
 
 
 def _check_class_sizes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ class PreparedData:
         mean: Mean of the training images per channel, pixels in [0, 1].
         std: Their standard deviation per channel, at least 1/255 so that it can be divided by.
         notes: Sentences a person should be told (files skipped, classes dropped, ...).
+        duplicates: Training images that are there twice, see `ecoautoml.data.duplicates`: by
+            "validation" and "test" those with the pixels of an image there; with
+            ``data.deduplicate`` also "training", "contrary" and "dropped", how many were left out.
     """
 
     folder: str
@@ -40,6 +43,7 @@ class PreparedData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    duplicates: Mapping[str, int] = field(default_factory=dict)
 
 
 def images_path(folder: str | Path, split: str) -> Path:

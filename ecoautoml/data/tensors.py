@@ -101,6 +101,7 @@ def batches(
     *,
     generator: torch.Generator | None,
     drop_last: bool,
+    rows_m: Tensor | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches of images (uint8, (b, c, h, w), channels last in memory) and labels (b,).
 
@@ -110,12 +111,14 @@ def batches(
         generator: Where the order comes from; None: the order of the data.
         drop_last: Leave out a last batch that is not full; when it is the only one it is yielded
             all the same, so that an epoch is never empty.
+        rows_m: Rows to take batches from, int64, shape (m,), where the images are; None: all.
     """
-    n = len(tensors.labels)
-    order = None
+    n = len(tensors.labels) if rows_m is None else len(rows_m)
+    order = rows_m
     if generator is not None:
         order = torch.randperm(n, generator=generator, device=generator.device)
         order = order.to(tensors.labels.device)
+        order = order if rows_m is None else rows_m[order]
     end = n - n % batch_size if drop_last and n >= batch_size else n
     for start in range(0, end, batch_size):
         chosen = slice(start, start + batch_size) if order is None else order[start:][:batch_size]

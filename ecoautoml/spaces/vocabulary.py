@@ -133,6 +133,15 @@ HYPERPARAMETERS: Mapping[str, Rule] = {
     "mixup": Rule(kind="float", low=0),
     "ema_decay": Rule(kind="float", low=0, high=1),
     "epochs": Rule(kind="int", low=1),
+    "precision": Rule(kind="name", names=("auto", "fp32", "bf16", "fp16")),
+    "low_precision_from": Rule(kind="number", low=0, high=1),
+    "accumulation": Rule(kind="int", low=1),
+    "channels_last": Rule(kind="bool"),
+    "progressive_resolution": Rule(kind="number", low=0, high=1, is_open=True),
+    "trainable": Rule(kind="name", names=("all", "head", "last_half")),
+    "subset_fraction": Rule(kind="number", low=0, high=1, is_open=True),
+    "subset_until": Rule(kind="number", low=0, high=1),
+    "patience": Rule(kind="int", low=0),
 }
 """What the trainer understands."""
 

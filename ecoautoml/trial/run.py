@@ -41,7 +41,7 @@ from ecoautoml.trial.log import TrialLog
 from ecoautoml.trial.measure import measure_session
 from ecoautoml.trial.parts import Messenger, TrialParts, TrialStoppedError
 from ecoautoml.trial.pausing import pause_file, restore_training, save_training
-from ecoautoml.trial.settings import settings_for
+from ecoautoml.trial.settings import patience_for, settings_for
 from ecoautoml.trial.train import Trainer
 from ecoautoml.trial.variant import run_variant
 
@@ -149,6 +149,7 @@ def _train(
         )
     first = _first_epoch(trainer, job, parts, log)
     labels = validation.labels.numpy()
+    patience = patience_for(job.candidate, parts.config.training)
     for epoch in range(first, job.epochs + 1):
         with log.line("training"):
             trainer.run_epoch(epoch, messenger.check)
@@ -163,7 +164,7 @@ def _train(
             with log.line("pausing"):
                 save_training(pause_file(parts.paused_folder, job.number, epoch), trainer, epoch)
         _raise_unless_told_to_go_on(decision)
-        if _is_on_a_plateau(log.curve, parts.config.training.patience):
+        if _is_on_a_plateau(log.curve, patience):
             break
     model.load_state_dict(trainer.trained_model.state_dict())
     model.to(device="cpu" if parts.target == "cpu" else parts.target)

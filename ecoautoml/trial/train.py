@@ -23,6 +23,19 @@ from ecoautoml.config.models import TrainingConfig
 from ecoautoml.data.augment import augment
 from ecoautoml.data.tensors import ImageTensors, batches
 from ecoautoml.errors import TrialError
+from ecoautoml.trial.economies import (
+    EpochPlan,
+    is_on_subset,
+    loss_mass,
+    lowered_precision,
+    micro_batches,
+    precision_of_epoch,
+    refuse_unless_it_takes,
+    resized,
+    side_of_epoch,
+    subset_rows,
+)
+from ecoautoml.trial.freezing import freeze, keep_statistics
 from ecoautoml.trial.settings import TrainingSettings
 
 IMBALANCE_WORTH_WEIGHTING = 1.5
@@ -55,26 +68,30 @@ class Trainer:
         device: str,
         seed: int,
     ) -> None:
-        self._model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self._model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         self._settings, self._images, self._device = settings, images, device
         self._clip = config.gradient_clip
         self._generator = torch.Generator().manual_seed(seed)
-        # a training set smaller than one batch still makes one step an epoch
-        self._batch_size = min(settings.batch_size, len(images.labels))
-        self._steps_per_epoch = len(images.labels) // self._batch_size
+        self._subset_m = _subset(settings, images, seed)
+        self._frozen = freeze(model, settings.trainable)
+        self._refuse_sides_that_do_not_fit()
         self._optimizer = _optimizer(model, settings)
-        self._scheduler = _scheduler(self._optimizer, settings, self._steps_per_epoch)
+        self._scheduler = self._schedule()
         self._n_classes, self._mixup_draws = n_classes, np.random.default_rng(seed)
         weights = _class_weights(config, images.labels, n_classes)
-        self._loss = _loss(settings, None if weights is None else weights.to(device))
+        self._class_weights = None if weights is None else weights.to(device)
+        self._loss = _loss(settings, self._class_weights)
         # with warm-up: the average of a few dozen steps would else be the random start
         self._ema = (
             ModelEmaV3(model, decay=settings.ema_decay, use_warmup=True)
             if settings.ema_decay
             else None
         )
-        self._precision = _precision(config.precision, device)
-        self._scaler = torch.amp.GradScaler(enabled=self._precision is torch.float16)
+        self._precision = lowered_precision(settings.precision or config.precision, device)
+        is_scaled = self._precision is torch.float16
+        self._scaler = torch.amp.GradScaler(self._kind_of_device, enabled=is_scaled)
+        self._no_scaler = torch.amp.GradScaler(self._kind_of_device, enabled=False)
         self._steps = 0
 
     @property
@@ -121,14 +138,21 @@ class Trainer:
         Raises:
             TrialError: The loss is no longer finite.
         """
+        plan = self._plan(epoch)
         self._model.train()
+        keep_statistics(self._frozen)
+        batch_size, steps = self._batches_of(plan.rows_m)
         total = torch.zeros((), device=self._device)
         for images_bchw, labels_b in batches(
-            self._images, self._batch_size, generator=self._generator, drop_last=True
+            self._images,
+            batch_size,
+            generator=self._generator,
+            drop_last=True,
+            rows_m=plan.rows_m,
         ):
             between_steps()
-            total += self._step(images_bchw, labels_b)
-        mean = float(total) / self._steps_per_epoch
+            total += self._step(images_bchw, labels_b, plan)
+        mean = float(total) / steps
         if not math.isfinite(mean):
             raise TrialError(
                 f"the loss became {mean} in epoch {epoch} "
@@ -136,26 +160,77 @@ class Trainer:
             )
         return mean
 
-    def _step(self, images_bchw: Tensor, labels_b: Tensor) -> Tensor:
+    def _plan(self, epoch: int) -> EpochPlan:
+        """Return what is particular about an epoch; it follows from its number alone."""
+        return EpochPlan(
+            precision=precision_of_epoch(self._precision, self._settings, epoch),
+            side=side_of_epoch(self._images.images_nchw.shape[-1], self._settings, epoch),
+            rows_m=self._subset_m if is_on_subset(self._settings, epoch) else None,
+        )
+
+    def _batches_of(self, rows_m: Tensor | None) -> tuple[int, int]:
+        """Return images per step and steps of an epoch on these rows."""
+        count = len(self._images.labels if rows_m is None else rows_m)
+        # a training set smaller than one batch still makes one step an epoch
+        batch_size = min(self._settings.batch_size, count)
+        return batch_size, count // batch_size
+
+    def _schedule(self) -> Any:
+        numbers = range(1, self._settings.epochs + 1)
+        on_subset = sum(is_on_subset(self._settings, epoch) for epoch in numbers)
+        whole, few = (self._batches_of(rows_m)[1] for rows_m in (None, self._subset_m))
+        total = on_subset * few + (self._settings.epochs - on_subset) * whole
+        first = few if is_on_subset(self._settings, 1) else whole
+        return _scheduler(self._optimizer, self._settings, total=total, per_epoch=first)
+
+    def _refuse_sides_that_do_not_fit(self) -> None:
+        images_nchw = self._images.images_nchw
+        side = side_of_epoch(images_nchw.shape[-1], self._settings, 1)
+        if side != images_nchw.shape[-1]:
+            refuse_unless_it_takes(self._model, side, images_nchw, self._device)
+
+    def _step(self, images_bchw: Tensor, labels_b: Tensor, plan: EpochPlan) -> Tensor:
         images_bchw = augment(images_bchw, self._settings.augmentation, self._generator)
         images_bchw, targets = images_bchw.to(self._device), labels_b.to(self._device)
+        images_bchw = resized(images_bchw, plan.side)
         if self._settings.mixup:
             images_bchw, targets = self._mixed(images_bchw, targets)
-        with self._autocast():
-            loss: Tensor = self._loss(self._model(images_bchw), targets)
+        if not self._settings.channels_last:
+            images_bchw = images_bchw.contiguous()
+        scaler = self._scaler if plan.precision is torch.float16 else self._no_scaler
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        loss = self._gradients(images_bchw, targets, plan, scaler)
         if self._clip is not None:
-            self._scaler.unscale_(self._optimizer)
+            scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self._model.parameters(), self._clip)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        scaler.step(self._optimizer)
+        scaler.update()
         self._steps += 1
         if self._scheduler is not None:
             self._scheduler.step_update(self._steps)
         if self._ema is not None:
             self._ema.update(self._model, step=self._steps)
-        return loss.detach()
+        return loss
+
+    def _gradients(
+        self,
+        images_bchw: Tensor,
+        targets: Tensor,
+        plan: EpochPlan,
+        scaler: torch.amp.GradScaler,
+    ) -> Tensor:
+        """Add up the gradients of a batch, a part at a time, and return its mean loss."""
+        total = torch.zeros((), device=self._device)
+        mass = loss_mass(targets, self._class_weights)
+        for rows in micro_batches(len(targets), self._settings.accumulation):
+            part = targets[rows]
+            with self._autocast(plan.precision):
+                loss: Tensor = self._loss(self._model(images_bchw[rows]), part)
+            if len(part) < len(targets):
+                loss = loss * (loss_mass(part, self._class_weights) / mass)
+            scaler.scale(loss).backward()
+            total += loss.detach()
+        return total
 
     def _mixed(self, images_bchw: Tensor, labels_b: Tensor) -> tuple[Tensor, Tensor]:
         """Return each image blended with the one opposite in the batch, and targets (b, k).
@@ -171,10 +246,20 @@ class Trainer:
         targets: Tensor = mixup_target(labels_b, self._n_classes, share, smoothing)
         return mixed, targets
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self._precision is None:
+    def _autocast(self, precision: torch.dtype | None) -> contextlib.AbstractContextManager[Any]:
+        if precision is None:
             return contextlib.nullcontext()
-        return torch.autocast(self._device.split(":")[0], dtype=self._precision)
+        return torch.autocast(self._kind_of_device, dtype=precision)
+
+    @property
+    def _kind_of_device(self) -> str:
+        return self._device.split(":")[0]
+
+
+def _subset(settings: TrainingSettings, images: ImageTensors, seed: int) -> Tensor | None:
+    if settings.subset_fraction >= 1.0:
+        return None
+    return subset_rows(images.labels, settings.subset_fraction, seed)
 
 
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -197,17 +282,27 @@ def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Opti
     return optimizer
 
 
-def _scheduler(optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int) -> Any:
+def _scheduler(
+    optimizer: torch.optim.Optimizer, settings: TrainingSettings, *, total: int, per_epoch: int
+) -> Any:
+    """Return timm's scheduler, None for a constant rate.
+
+    Args:
+        optimizer: Whose rate it sets.
+        settings: Kind of schedule, rate and warm-up.
+        total: Steps of the whole training.
+        per_epoch: Steps of one epoch at its beginning.
+    """
     if settings.schedule == "none":
         return None
     # whole updates instead of epochs, so that fractions of an epoch of warm-up count
     scheduler, _ = create_scheduler_v2(
         optimizer,
         sched=settings.schedule,
-        num_epochs=settings.epochs * steps,
-        decay_epochs=max(1, settings.epochs * steps // 3),
+        num_epochs=total,
+        decay_epochs=max(1, total // 3),
         decay_rate=0.3,
-        warmup_epochs=min(round(settings.warmup_epochs * steps), settings.epochs * steps // 2),
+        warmup_epochs=min(round(settings.warmup_epochs * per_epoch), total // 2),
         warmup_lr=settings.learning_rate / 100,
         min_lr=settings.learning_rate / 1000,
         step_on_epochs=False,
@@ -237,14 +332,3 @@ def _class_weights(config: TrainingConfig, labels_n: Tensor, n_classes: int) -> 
     if config.class_weights == "none" or (config.class_weights == "auto" and not is_uneven):
         return None
     return counts_k.sum() / (n_classes * counts_k)
-
-
-def _precision(asked: str, device: str) -> torch.dtype | None:
-    """Return the autocast type, None for plain fp32.
-
-    On a CPU "auto" is fp32: bf16 autocast was 2 to 3 times slower there for these networks.
-    """
-    if asked == "auto":
-        is_fast = device.startswith("cuda") and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if is_fast else None
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[asked]
