@@ -35,7 +35,10 @@ class Deployable(nn.Module):
 
     def forward(self, image_bchw: Tensor) -> Tensor:
         """Return the logits of pixels 0..255 (uint8 or float), shape (b, num_classes)."""
-        # One multiplication and one addition per pixel; the rest is a handful of constants.
-        x = image_bchw.to(self.mean.dtype) * (1 / (255 * self.std)) - self.mean / self.std
-        logits: Tensor = self.network(x)
+        logits: Tensor = self.network(self.normalised(image_bchw))
         return logits
+
+    def normalised(self, image_bchw: Tensor) -> Tensor:
+        """Return pixels 0..255 as the network takes them, same shape."""
+        # One multiplication and one addition per pixel; the rest is a handful of constants.
+        return image_bchw.to(self.mean.dtype) * (1 / (255 * self.std)) - self.mean / self.std

@@ -75,6 +75,8 @@ class TrialJob:
         before: What it had done when it was paused, to go on from there; None: it begins.
         parent: Number of the trial whose trained network it compresses or exports otherwise;
             None: it trains one of its own.
+        teacher: Number of the most accurate trial whose network is kept, to learn from; None:
+            there is none yet.
     """
 
     number: int
@@ -84,6 +86,7 @@ class TrialJob:
     probe: Probe | None = None
     before: TrialResult | None = None
     parent: int | None = None
+    teacher: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import yaml
 
 from ecoautoml.errors import SpaceError
 from ecoautoml.registry import suggest
-from ecoautoml.spaces.dimensions import SECTIONS, Dimension, SearchSpace, Section
+from ecoautoml.spaces.dimensions import SECTIONS, Condition, Dimension, SearchSpace, Section
 from ecoautoml.spaces.locate import find_space
 from ecoautoml.spaces.stages import stage_drafts
 from ecoautoml.spaces.syntax import Draft, Place, draft, parse_conditions, shown
@@ -19,6 +19,7 @@ from ecoautoml.spaces.vocabulary import (
     ANY,
     ARCHITECTURES,
     BLOCK_BUILDERS,
+    OWNERS,
     REQUIRED,
     SECTION_KEYS,
     Rule,
@@ -140,7 +141,28 @@ def _section_drafts(section: Section, tree: object, place: Place) -> list[Draft]
     defaults = _DEFAULTS.get(section, {})
     rules = SECTION_KEYS[section]
     checked = place.check_keys({} if tree is None else tree, list(rules))
-    return _plain_drafts(section, {**defaults, **checked}, rules, place)
+    drafts = _plain_drafts(section, {**defaults, **checked}, rules, place)
+    return _with_owners(drafts, place) if section == "compression" else drafts
+
+
+def _with_owners(drafts: list[Draft], place: Place) -> list[Draft]:
+    """Return the drafts, each setting of a step active only where the step is taken.
+
+    Raises:
+        SpaceError: A step's setting stands there without the step.
+    """
+    known = {item.dimension.name: item.dimension for item in drafts}
+    found = []
+    for item in drafts:
+        name = item.dimension.name
+        owner = OWNERS.get(name)
+        if owner is not None and owner not in known:
+            raise item.place.error(f"says how to {owner}, but compression.{owner} is missing")
+        if owner is not None and "none" in (known[owner].values or ()):
+            taken = tuple(value for value in known[owner].values or () if value != "none")
+            item = replace(item, automatic=(Condition(name=owner, values=taken),))
+        found.append(item)
+    return found
 
 
 def _plain_drafts(

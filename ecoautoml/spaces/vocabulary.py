@@ -145,10 +145,33 @@ HYPERPARAMETERS: Mapping[str, Rule] = {
 }
 """What the trainer understands."""
 
+_SHARE = Rule(kind="float", low=0.01, high=0.95)
+
 COMPRESSION: Mapping[str, Rule] = {
+    "prune": Rule(kind="name", names=("none", "magnitude", "taylor", "bn_scale")),
+    "prune_ratio": _SHARE,
+    "prune_scope": Rule(kind="name", names=("global", "local")),
+    "prune_round": Rule(kind="int", low=1, high=64),
+    "prune_steps": Rule(kind="int", low=1, high=32),
+    "finetune_epochs": Rule(kind="int", low=0),
+    "sparsity": Rule(kind="name", names=("none", "unstructured", "2:4")),
+    "sparsity_ratio": _SHARE,
+    "distil": Rule(kind="name", names=("none", "logits", "features")),
+    "distil_teacher": Rule(kind="name"),
+    "distil_temperature": Rule(kind="float", low=0, is_open=True),
+    "distil_weight": Rule(kind="float", low=0, high=1),
+    "distil_epochs": Rule(kind="int", low=1),
     "quantize": Rule(kind="name", names=("none", *PRECISIONS[1:])),
 }
 """What can be done to a trained network; ``quantize`` names the precision of the exported file."""
+
+OWNERS: Mapping[str, str] = {
+    **{key: "prune" for key in COMPRESSION if key.startswith(("prune_", "finetune_"))},
+    **{key: "distil" for key in COMPRESSION if key.startswith("distil_")},
+    "sparsity_ratio": "sparsity",
+}
+"""Settings of a step, and the key that says whether the step is taken: without, they mean nothing.
+"""
 
 RUNTIME: Mapping[str, Rule] = {"runtime": Rule(kind="name")}
 """Which names there are is known in the runtimes' room, not here."""

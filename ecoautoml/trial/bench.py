@@ -12,13 +12,14 @@ from ecoautoml.data.tensors import ImageTensors
 from ecoautoml.energy.select import MeterSet
 from ecoautoml.errors import RuntimeExportError, TrialError
 from ecoautoml.models.build import build_network
+from ecoautoml.models.cost import count_macs, count_params
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.records.columns import INFERENCE_ENERGY, SCORES
 from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.trial_result import TrialJob
 from ecoautoml.runtimes import RUNTIMES, precision_of, runtime_named
-from ecoautoml.runtimes.base import Runtime, TracedModel
+from ecoautoml.runtimes.base import Runtime, TracedModel, weight_shapes
 from ecoautoml.trial.log import TrialLog
 from ecoautoml.trial.parts import TrialParts, model_folder
 
@@ -76,8 +77,9 @@ def bench_for(
 
 
 def traced(bench: Bench, model: Deployable) -> TracedModel:
-    """Return the graph of the candidate's network as it was built, traced now or before."""
-    key = (type(bench.runtime), bench.job.candidate.network_key(), bench.shape)
+    """Return the graph of the candidate's network, traced now or before."""
+    shapes = tuple(weight_shapes(model).items())
+    key = (type(bench.runtime), bench.job.candidate.network_key(), shapes, bench.shape)
     return bench.parts.traces.get(key, lambda: bench.runtime.trace(model.eval(), bench.shape))
 
 
@@ -124,6 +126,14 @@ def measured_costs(inference: InferenceMeasurement) -> dict[str, float]:
     if inference.energy_j is not None:
         costs[INFERENCE_ENERGY] = inference.energy_j
     return costs
+
+
+def counted(model: Deployable, bench: Bench) -> dict[str, float]:
+    """Return the costs of a model that can be counted."""
+    return {
+        "params": float(count_params(model)),
+        "macs": float(count_macs(model, (1, *bench.shape[1:]))),
+    }
 
 
 def refuse_non_finite(metrics: Mapping[str, float]) -> None:

@@ -37,7 +37,7 @@ def deploy(bench: Bench, model: Deployable, costs: Mapping[str, float]) -> Trial
     log, parts, runtime = bench.log, bench.parts, bench.runtime
     with log.line("export"):
         write(bench, model)
-        save_checkpoint(bench.folder, bench.job.candidate, model, _about(bench))
+        save_checkpoint(bench.folder, bench.job.candidate, model, about(bench))
         session = runtime.load(bench.file)
     with session:
         with log.line("evaluation"):
@@ -104,7 +104,8 @@ def calibration_images(bench: Bench) -> Pixels | None:
     return np.ascontiguousarray(pixels[chosen])
 
 
-def _about(bench: Bench) -> dict[str, object]:
+def about(bench: Bench) -> dict[str, object]:
+    """Return what a checkpoint says of its model, beside its candidate."""
     prepared = bench.parts.prepared
     return {
         "in_chans": prepared.channels,

@@ -10,6 +10,7 @@ import torch
 from ecoautoml.data.tensors import ImageTensors
 from ecoautoml.energy.codecarbon_check import codecarbon_check
 from ecoautoml.energy.select import MeterSet
+from ecoautoml.models.checkpoint import save_checkpoint
 from ecoautoml.models.cost import count_macs, count_params
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.models.zero_cost import synflow
@@ -28,6 +29,7 @@ from ecoautoml.trial.bench import (
     asked_scores,
     bench_for,
     build_deployable,
+    counted,
     measured_costs,
     refuse_non_finite,
     runtime_of,
@@ -35,7 +37,8 @@ from ecoautoml.trial.bench import (
     which_violated,
     why_not_written,
 )
-from ecoautoml.trial.deployment import deploy, write
+from ecoautoml.trial.compressing import BEFORE, as_compressed, compressed, is_compressed
+from ecoautoml.trial.deployment import about, deploy, write
 from ecoautoml.trial.evaluate import network_logits, scores
 from ecoautoml.trial.log import TrialLog
 from ecoautoml.trial.measure import measure_session
@@ -101,6 +104,10 @@ def _steps(
         log.known["codecarbon_j"] = theirs.energy_j
     else:
         train()
+    if is_compressed(bench):
+        save_checkpoint(bench.folder / BEFORE, job.candidate, model, about(bench))
+        model = compressed(bench, model, messenger)
+        costs = {**costs, **counted(model, bench)}
     return deploy(bench, model, costs)
 
 
@@ -111,6 +118,7 @@ def _known_probe(job: TrialJob) -> Probe | None:
 def _probe(model: Deployable, bench: Bench) -> Probe:
     """Measure the untrained model: energy, latency and size need no training."""
     parts, runtime = bench.parts, bench.runtime
+    model = as_compressed(bench, model)
     write(bench, model)
     with runtime.load(bench.file) as session:
         inference = measure_session(

@@ -55,6 +55,8 @@ class Trainer:
         n_classes: Number of classes k.
         device: "cpu" or "cuda:N".
         seed: Seed of order, augmentation and mixup.
+        loss: ``(logits (b, k), pixels (b, c, h, w), labels (b,)) → scalar`` in the place of the
+            settings' loss; None: theirs. Not with mixup, whose targets are no labels.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Trainer:
         n_classes: int,
         device: str,
         seed: int,
+        loss: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self._model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
@@ -81,7 +84,7 @@ class Trainer:
         self._n_classes, self._mixup_draws = n_classes, np.random.default_rng(seed)
         weights = _class_weights(config, images.labels, n_classes)
         self._class_weights = None if weights is None else weights.to(device)
-        self._loss = _loss(settings, self._class_weights)
+        self._loss, self._own_loss = _loss(settings, self._class_weights), loss
         # with warm-up: the average of a few dozen steps would else be the random start
         self._ema = (
             ModelEmaV3(model, decay=settings.ema_decay, use_warmup=True)
@@ -225,12 +228,19 @@ class Trainer:
         for rows in micro_batches(len(targets), self._settings.accumulation):
             part = targets[rows]
             with self._autocast(plan.precision):
-                loss: Tensor = self._loss(self._model(images_bchw[rows]), part)
+                loss = self._loss_of(images_bchw[rows], part)
             if len(part) < len(targets):
                 loss = loss * (loss_mass(part, self._class_weights) / mass)
             scaler.scale(loss).backward()
             total += loss.detach()
         return total
+
+    def _loss_of(self, images_bchw: Tensor, targets: Tensor) -> Tensor:
+        logits_bk = self._model(images_bchw)
+        if self._own_loss is not None:
+            return self._own_loss(logits_bk, images_bchw, targets)
+        loss: Tensor = self._loss(logits_bk, targets)
+        return loss
 
     def _mixed(self, images_bchw: Tensor, labels_b: Tensor) -> tuple[Tensor, Tensor]:
         """Return each image blended with the one opposite in the batch, and targets (b, k).

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ecoautoml.models.checkpoint import load_checkpoint
-from ecoautoml.models.cost import count_macs, count_params
 from ecoautoml.records.trial_result import TrialResult
-from ecoautoml.trial.bench import Bench
+from ecoautoml.trial.bench import Bench, counted
+from ecoautoml.trial.compressing import compressed, trained_folder
 from ecoautoml.trial.deployment import deploy
 from ecoautoml.trial.parts import Messenger, model_folder
 
@@ -18,12 +18,11 @@ def run_variant(bench: Bench, messenger: Messenger) -> TrialResult:
     """
     assert bench.job.parent is not None
     with bench.log.line("loading"):
-        model = load_checkpoint(model_folder(bench.parts.models_folder, bench.job.parent))
+        model = load_checkpoint(
+            trained_folder(model_folder(bench.parts.models_folder, bench.job.parent))
+        )
         if bench.parts.target != "cpu":
             model.to(bench.parts.target)
     messenger.check()
-    costs = {
-        "params": float(count_params(model)),
-        "macs": float(count_macs(model, (1, *bench.shape[1:]))),
-    }
-    return deploy(bench, model, costs)
+    model = compressed(bench, model, messenger)
+    return deploy(bench, model, counted(model, bench))
