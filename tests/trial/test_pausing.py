@@ -19,6 +19,8 @@ SETTINGS = [
     {"optimizer": "sgd", "momentum": 0.9, "schedule": "step", "ema_decay": 0.9},
     {"optimizer": "rmsprop", "mixup": 0.4, "label_smoothing": 0.1},
     {"optimizer": "nadamw", "schedule": "none", "augmentation": "shift_flip_erase"},
+    {"precision": "bf16", "low_precision_from": 0.5, "accumulation": 2, "trainable": "last_half"},
+    {"subset_fraction": 0.3, "subset_until": 0.6, "channels_last": False, "optimizer": "lion"},
 ]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,7 +49,9 @@ def accuracies(result):
     return [each.metrics.get("validation_accuracy") for each in result.curve]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["adamw", "sgd", "rmsprop", "nadamw"])
+@pytest.mark.parametrize(
+    "settings", SETTINGS, ids=["adamw", "sgd", "rmsprop", "nadamw", "low", "subset"]
+)
 def test_a_training_paused_twice_ends_as_one_that_was_not(parts, settings):
     one = candidate(**settings)
     whole = run_trial(job_for(one, EPOCHS), parts, answering())
@@ -149,3 +153,21 @@ def test_a_plateau_is_told_over_the_pause(parts):
     last = run_trial(job_for(one, EPOCHS + 20, before=first), parts, answering())
     assert last.epochs == whole.epochs < EPOCHS + 20
     assert accuracies(last) == accuracies(whole)
+
+
+def test_the_space_may_say_how_long_a_plateau_may_be(tmp_path):
+    parts = trial_parts(tmp_path, epochs=8, patience=3)
+
+    def epochs_and_accuracies(**searched):
+        one = only_candidate(net_space(width=4), learning_rate=1e-12, **searched)
+        result = run_trial(job_for(one, 8), parts, answering())
+        assert result.state is TrialState.COMPLETE, result.details
+        return result.epochs, accuracies(result)[1:]
+
+    whole, found = epochs_and_accuracies(patience=0)  # never, whatever the configuration says
+    assert whole == 8
+    for searched, patience in (({"patience": 1}, 1), ({}, 3)):
+        plateaus = [n for n in range(1, 9) if n - 1 - found.index(max(found[:n])) >= patience]
+        expected = min(plateaus, default=8)
+        assert epochs_and_accuracies(**searched) == (expected, found[:expected])
+        assert expected < 8

@@ -5,7 +5,7 @@ import pytest
 from ecoautoml.config.models import TrainingConfig
 from ecoautoml.records.candidate import Candidate
 from ecoautoml.spaces.vocabulary import HYPERPARAMETERS
-from ecoautoml.trial.settings import TrainingSettings, epochs_for, settings_for
+from ecoautoml.trial.settings import TrainingSettings, epochs_for, patience_for, settings_for
 
 OF_THE_NETWORK = {"drop_path", "dropout"}
 """Hyperparameters that a builder reads."""
@@ -32,6 +32,15 @@ def test_what_the_space_searches_is_taken():
         "augmentation": "shift",
         "mixup": 0.2,
         "ema_decay": 0.99,
+        "precision": "bf16",
+        "low_precision_from": 0.5,
+        "accumulation": 2,
+        "channels_last": False,
+        "progressive_resolution": 0.5,
+        "trainable": "head",
+        "subset_fraction": 0.5,
+        "subset_until": 0.4,
+        "patience": 0,
     }
     assert set(values) == set(HYPERPARAMETERS) - OF_THE_NETWORK - {"epochs"}
     assert settings_for(candidate(**values), 7) == TrainingSettings(**values, epochs=7)
@@ -57,3 +66,19 @@ def test_the_epochs_asked_for_win_over_those_of_the_space():
 )
 def test_epochs_come_from_the_configuration_then_from_the_space(configured, searched, epochs):
     assert epochs_for(candidate(**searched), TrainingConfig(epochs=configured)) == epochs
+
+
+@pytest.mark.parametrize(
+    ("configured", "searched", "patience"),
+    [
+        (8, {}, 8),
+        (None, {}, None),
+        (8, {"patience": 2}, 2),
+        (None, {"patience": 2}, 2),
+        (8, {"patience": 0}, None),
+        (8, {"patience": None}, 8),
+    ],
+)
+def test_patience_comes_from_the_space_then_from_the_configuration(configured, searched, patience):
+    config = TrainingConfig(patience=configured)
+    assert patience_for(candidate(**searched), config) == patience
