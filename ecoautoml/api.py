@@ -282,6 +282,7 @@ def _loop(
         ledger=ledger,
         pruner=make_pruner(config.pruner, config.objectives, config.seed),
         planner=planner,
+        is_kept=run.has_model,
         variants=_variants(config, space, run, resolve_target(config.measure.target)),
         epochs_for=lambda candidate: epochs_for(candidate, config.training),
         session=session,

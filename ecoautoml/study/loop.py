@@ -80,6 +80,7 @@ class SearchLoop:
         observer: Called after every event and report, and every 2 s.
         should_interrupt: Whether the user has asked to stop.
         variants: What proposes other forms of trained networks; None: nothing does.
+        is_kept: Whether the trained network of a trial is still on disk.
     """
 
     config: SearchConfig
@@ -93,6 +94,7 @@ class SearchLoop:
     should_interrupt: Callable[[], bool]
     earlier: Spent
     variants: Variants | None = None
+    is_kept: Callable[[int], bool] = lambda number: False
     _started_s: float = field(default_factory=time.monotonic)
     _running: dict[int, Running] = field(default_factory=dict)
     _waiting: list[Proposal] = field(default_factory=list)
@@ -334,7 +336,18 @@ class SearchLoop:
             probe=self._known_probe(candidate),
             before=before,
             parent=parent,
+            teacher=self._best(),
         )
+
+    def _best(self) -> int | None:
+        """Return the most accurate training whose network is kept; None before there is one."""
+        found = [
+            one
+            for one in self.ledger.results()
+            if one.state is TrialState.COMPLETE and one.parent is None and self.is_kept(one.number)
+        ]
+        best = max(found, key=lambda one: one.metrics["validation_accuracy"], default=None)
+        return None if best is None else best.number
 
     def _known_probe(self, candidate: Candidate) -> Probe | None:
         key = candidate.probe_key()
