@@ -19,6 +19,16 @@ STEPS: Registry[CompressionStep] = Registry(
             target="ecoautoml.compression.prune:Prune",
             description="whole channels are taken out (torch-pruning)",
         ),
+        Entry(
+            name="distil",
+            target="ecoautoml.compression.distil:Distil",
+            description="it learns from a teacher, such as itself before pruning",
+        ),
+        Entry(
+            name="sparsify",
+            target="ecoautoml.compression.sparsify:Sparsify",
+            description="single weights become 0; for runtimes with sparse kernels",
+        ),
     ),
     group="ecoautoml.compression",
 )
