@@ -4,6 +4,7 @@ Entry points: `STEPS` (name → member), `ecoautoml.compression.base.Compression
 `ecoautoml.compression.pipeline.compress` (all steps a candidate asks for, in their legal order).
 Errors: `TrialError` when a network cannot be compressed as asked, `MissingExtraError` when a
 package is not installed. Quantisation is not here: it belongs to the file a runtime writes.
+This module and `base` import no torch.
 """
 
 from ecoautoml.compression.base import CompressionStep

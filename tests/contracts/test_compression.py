@@ -1,6 +1,8 @@
 """What every registered compression step promises, alone and in every legal chain."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -49,6 +51,12 @@ def test_the_shipped_steps_make_these_chains():
         ("distil", "sparsify"),
         ("prune", "distil", "sparsify"),
     } == set(KNOWN)
+
+
+def test_the_steps_are_listed_without_torch():
+    code = "import ecoautoml.compression, sys; assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("network_name", NETWORKS)
