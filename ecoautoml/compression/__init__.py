@@ -4,6 +4,7 @@ Entry points: `STEPS` (name → member), `ecoautoml.compression.base.Compression
 `ecoautoml.compression.pipeline.compress` (all steps a candidate asks for, in their legal order).
 Errors: `TrialError` when a network cannot be compressed as asked, `MissingExtraError` when a
 package is not installed. Quantisation is not here: it belongs to the file a runtime writes.
+This module and `base` import no torch.
 """
 
 from ecoautoml.compression.base import CompressionStep
@@ -18,6 +19,16 @@ STEPS: Registry[CompressionStep] = Registry(
             name="prune",
             target="ecoautoml.compression.prune:Prune",
             description="whole channels are taken out (torch-pruning)",
+        ),
+        Entry(
+            name="distil",
+            target="ecoautoml.compression.distil:Distil",
+            description="it learns from a teacher, such as itself before pruning",
+        ),
+        Entry(
+            name="sparsify",
+            target="ecoautoml.compression.sparsify:Sparsify",
+            description="single weights become 0; for runtimes with sparse kernels",
         ),
     ),
     group="ecoautoml.compression",

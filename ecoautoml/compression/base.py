@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from ecoautoml.errors import TrialError
 from ecoautoml.records.candidate import Value
 
-LossFn = Callable[[Tensor, Tensor, Tensor], Tensor]
+if TYPE_CHECKING:  # the steps are listed by commands that load no torch
+    from torch import Tensor, nn
+
+LossFn = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
 """(student logits (b, k), images (b, c, h, w), labels (b,)) → loss, a scalar."""
-Tune = Callable[[nn.Module, int, LossFn | None], None]
+Tune = Callable[["nn.Module", int, LossFn | None], None]
 """Trains a network in place: network, epochs, loss (None: the trial's own)."""
 
 
@@ -34,7 +35,7 @@ class StepContext:
 
     values: Mapping[str, Value]
     example: Tensor
-    batches: Callable[[], Iterable[tuple[Tensor, Tensor]] | Iterator[tuple[Tensor, Tensor]]]
+    batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]
     tune: Tune
     teacher: nn.Module | None = None
 

@@ -70,6 +70,10 @@ class Prune(CompressionStep):
             )
         with _watched(network):
             pruner = _pruner(network, criterion, steps, context)
+            if not pruner.initial_total_channels:
+                raise TrialError(
+                    f"torch-pruning finds no channels in {type(network).__name__} that could go"
+                )
         for number in range(steps):
             if criterion == "taylor":
                 _accumulate_gradients(network, context)

@@ -9,12 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ecoautoml.errors import RunError
 from ecoautoml.models.build import build_network
 from ecoautoml.models.deployable import Deployable
+from ecoautoml.models.shapes import differing_shapes, shaped_like
 from ecoautoml.records.candidate import Candidate
 
 WEIGHTS_FILE = "model.safetensors"
@@ -35,6 +37,10 @@ def save_checkpoint(
         meta: What else to keep, as JSON: ``in_chans`` and ``num_classes`` at least; commonly
             ``class_names`` and ``resolution`` too. Mean and std are taken from the module.
 
+    A network that compression has made narrower than its candidate's is written with the widths of
+    its layers (``shapes``). One into which compression has put other modules has its weights
+    written and ``rebuild`` null: it can be run as its exported file only.
+
     Raises:
         ValueError: ``meta`` lacks what is needed to build the network again.
     """
@@ -51,6 +57,7 @@ def save_checkpoint(
         "candidate": asdict(candidate),
         "builder": candidate.builder,
         **meta,
+        **_rebuilding(candidate, module, int(meta["in_chans"]), int(meta["num_classes"])),
         "mean": module.mean.flatten().tolist(),
         "std": module.std.flatten().tolist(),
         "versions": {name: _version(name) for name in _LIBRARIES},
@@ -63,7 +70,8 @@ def load_checkpoint(folder: Path) -> Deployable:
     """Return the model of a folder, in evaluation mode, on the CPU.
 
     Raises:
-        RunError: The folder holds no checkpoint, or its weights do not fit its candidate.
+        RunError: The folder holds no checkpoint, its weights do not fit its candidate, or the
+            network exists only as its exported file.
         SpaceError: The network cannot be built here (its function cannot be imported).
     """
     tree = read_meta(folder)
@@ -73,9 +81,15 @@ def load_checkpoint(folder: Path) -> Deployable:
         mean, std = list(map(float, tree["mean"])), list(map(float, tree["std"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / CANDIDATE_FILE}: not a checkpoint's file ({error!r})") from None
+    if tree.get("rebuild", True) is None:
+        raise RunError(
+            f"{folder}: compression has put modules into this network that its candidate does not "
+            "have, so it exists only as the exported file beside its weights"
+        )
     network = build_network(
         _without_download(candidate), in_chans=in_chans, num_classes=num_classes
     )
+    network = shaped_like(network, tree.get("shapes", {}))
     module = Deployable(network, mean=mean, std=std)
     path = folder / WEIGHTS_FILE
     try:
@@ -102,6 +116,20 @@ def read_meta(folder: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise RunError(f"{path}: not a checkpoint's file (expected keys and values)")
     return tree
+
+
+def _rebuilding(
+    candidate: Candidate, module: Deployable, in_chans: int, num_classes: int
+) -> dict[str, Any]:
+    """Return what ``candidate.json`` says about building the network; nothing when it is plain."""
+    with torch.random.fork_rng(devices=[]):  # saving must not move the chance of what follows
+        fresh = build_network(
+            _without_download(candidate), in_chans=in_chans, num_classes=num_classes
+        )
+    shapes = differing_shapes(module.network, fresh)
+    if shapes is None:
+        return {"rebuild": None}
+    return {"shapes": shapes} if shapes else {}
 
 
 def _without_download(candidate: Candidate) -> Candidate:
