@@ -226,3 +226,25 @@ def test_broken_file_is_named_with_its_line(tmp_path, text, message):
     with pytest.raises(SpaceError, match=message) as caught:
         load_space(str(path))
     assert str(caught.value).startswith(str(path))
+
+
+ECONOMIES = {
+    "precision": (["fp32", "bf16", "fp16", "auto"], "int8"),
+    "low_precision_from": ({"low": 0, "high": 1.0}, 1.5),
+    "accumulation": ([1, 2, 4], 0),
+    "channels_last": ([True, False], "yes"),
+    "progressive_resolution": ([0.5, 1], 0),
+    "trainable": (["all", "head", "last_half"], "tail"),
+    "subset_fraction": ([0.25, 1], 0.0),
+    "subset_until": ({"low": 0.0, "high": 1.0}, -0.1),
+    "patience": ({"low": 0, "high": 8}, -1),
+}
+
+
+@pytest.mark.parametrize("name", ECONOMIES)
+def test_what_a_training_saves_may_be_searched(name):
+    values, wrong = ECONOMIES[name]
+    space = load_space(changed(f"hyperparameters/{name}", values))
+    assert name in {one.name for one in space.parameters}
+    with pytest.raises(SpaceError, match=rf"hyperparameters\.{name}"):
+        load_space(changed(f"hyperparameters/{name}", wrong))
