@@ -28,6 +28,21 @@ RUNTIMES: Registry[Runtime] = Registry(
             "fp16 weights, int8",
         ),
         Entry(
+            name="torch_eager",
+            target="ecoautoml.runtimes.torch_eager:TorchEager",
+            description="PyTorch, operation by operation, on one CPU thread; fp32, bf16",
+        ),
+        Entry(
+            name="torch_compile",
+            target="ecoautoml.runtimes.torch_compile:TorchCompile",
+            description="PyTorch, compiled to C++ when loaded, on one CPU thread; fp32",
+        ),
+        Entry(
+            name="torchscript",
+            target="ecoautoml.runtimes.torchscript:TorchScript",
+            description="TorchScript, traced and frozen, on one CPU thread; fp32",
+        ),
+        Entry(
             name="torch_cuda_graph",
             target="ecoautoml.runtimes.torch_cuda_graph:TorchCudaGraph",
             description="PyTorch replaying a CUDA graph on an NVIDIA GPU; fp32; not yet validated "

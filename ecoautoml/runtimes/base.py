@@ -105,6 +105,8 @@ class Runtime(ABC):
     """Ending of the exported file, with the dot."""
     precisions: ClassVar[tuple[str, ...]]
     """What it can write, of `PRECISIONS`; the first is the default."""
+    loads_slowly: ClassVar[bool] = False
+    """Loading compiles and takes 10 s or more; its contract is tested on fewer files."""
 
     @staticmethod
     @abstractmethod

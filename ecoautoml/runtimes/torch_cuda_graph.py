@@ -9,16 +9,8 @@ import torch
 from torch import nn
 
 from ecoautoml.errors import RuntimeExportError
-from ecoautoml.runtimes.base import (
-    Logits,
-    Pixels,
-    Runtime,
-    Session,
-    TracedModel,
-    check_request,
-    weight_shapes,
-    written_whole,
-)
+from ecoautoml.runtimes.base import Logits, Pixels, Runtime, Session
+from ecoautoml.runtimes.torch_program import ExportedProgramGraph
 
 NAME = "torch_cuda_graph"
 PRECISIONS = ("fp32",)
@@ -71,35 +63,6 @@ class CudaGraphSession(Session):
         self._graph.reset()
 
 
-class ExportedProgramGraph(TracedModel):
-    """Written with ``torch.export.save``; exported anew, because its weights are part of it."""
-
-    def __init__(self, module: nn.Module, input_shape: tuple[int, int, int, int]) -> None:
-        self._shapes, self._input_shape = weight_shapes(module), input_shape
-
-    def write(
-        self,
-        module: nn.Module,
-        path: Path,
-        *,
-        precision: str = "fp32",
-        calibration: Pixels | None = None,
-    ) -> None:
-        """Export with the present weights of ``module`` and save."""
-        check_request(NAME, PRECISIONS, precision, calibration)
-        if weight_shapes(module) != self._shapes:
-            raise RuntimeExportError("the module is not the one that was traced")
-        example = torch.zeros(
-            self._input_shape, dtype=torch.uint8, device=next(module.parameters()).device
-        )
-        try:
-            program = torch.export.export(module.eval(), (example,))
-        except Exception as error:  # torch.export raises many classes
-            raise RuntimeExportError(f"torch.export failed: {error}") from error
-        with written_whole(path) as draft:
-            torch.export.save(program, str(draft))
-
-
 class TorchCudaGraph(Runtime):
     """PyTorch with CUDA graphs, fp32."""
 
@@ -119,7 +82,7 @@ class TorchCudaGraph(Runtime):
         self, module: nn.Module, input_shape: tuple[int, int, int, int]
     ) -> ExportedProgramGraph:
         """Keep the shape; the program is exported when it is written."""
-        return ExportedProgramGraph(module, input_shape)
+        return ExportedProgramGraph(NAME, PRECISIONS, module, input_shape)
 
     def load(self, path: Path) -> CudaGraphSession:
         """Load a saved program onto the GPU."""

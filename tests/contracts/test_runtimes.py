@@ -42,6 +42,26 @@ def runtime(request):
     return runtime
 
 
+LOAD_MORE_THAN_ONE_FILE = (
+    "test_a_trace_is_written_with_different_weights",
+    "test_training_after_the_trace_is_in_the_file",
+    "test_the_session_takes_bytes_in_batches_of_the_traced_size",
+    "test_the_extremes_of_bytes_are_not_signed",
+    "test_a_session_answers_again_and_again_and_keeps_no_memory",
+    "test_two_sessions_do_not_disturb_each_other",
+    "test_a_session_may_be_closed_twice",
+)
+"""Left out where loading compiles: those of the section on precisions all load one file."""
+
+
+@pytest.fixture(autouse=True)
+def _affordable(request):
+    if request.function.__name__ in LOAD_MORE_THAN_ONE_FILE:
+        runtime = request.getfixturevalue("runtime")
+        if runtime.loads_slowly:
+            pytest.skip("loading compiles, and this loads files of its own")
+
+
 def network(seed=0, width=8):
     """Return a small network as a search exports it: raw pixels in, logits out."""
     module = small_net(seed, width=width).network
