@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
+import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from ecoautoml.errors import RuntimeExportError
+from ecoautoml.records.precisions import PRECISIONS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +25,8 @@ Pixels = npt.NDArray[np.uint8]
 """Images as raw pixels, shape (batch, channels, height, width), 0..255."""
 Logits = npt.NDArray[np.float32]
 """Class scores before softmax, shape (batch, classes)."""
+MIN_CALIBRATION_IMAGES = 32
+"""Images from which on the ranges of int8 are found; fewer make them a matter of chance."""
 
 
 class Session(ABC):
@@ -61,11 +71,26 @@ class TracedModel(ABC):
     """
 
     @abstractmethod
-    def write(self, module: nn.Module, path: Path) -> None:
-        """Write the graph with the present weights of ``module`` to one file.
+    def write(
+        self,
+        module: nn.Module,
+        path: Path,
+        *,
+        precision: str = "fp32",
+        calibration: Pixels | None = None,
+    ) -> None:
+        """Write the graph with the present weights of ``module``, whole or not at all.
+
+        Args:
+            module: The network; it stays as it is.
+            path: The file; some runtimes put another beside it (`Runtime.files`).
+            precision: One of the runtime's ``precisions``.
+            calibration: Training images from which int8 takes its ranges, (n, c, h, w), at least
+                `MIN_CALIBRATION_IMAGES`; other precisions do without.
 
         Raises:
-            RuntimeExportError: The module is not the one that was traced.
+            RuntimeExportError: The module is not the one that was traced, the runtime lacks the
+                precision, or int8 has too few images.
         """
 
 
@@ -79,6 +104,8 @@ class Runtime(ABC):
 
     suffix: str
     """Ending of the exported file, with the dot."""
+    precisions: ClassVar[tuple[str, ...]]
+    """What it can write, of `PRECISIONS`; the first is the default."""
 
     @staticmethod
     @abstractmethod
@@ -100,3 +127,74 @@ class Runtime(ABC):
         Raises:
             RuntimeExportError: The file cannot be loaded.
         """
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Return all files that belong to the one written to ``path``, that one first."""
+        return (path,)
+
+    def size_bytes(self, path: Path) -> int:
+        """Return the size of what was written to ``path``, all its files together."""
+        return sum(file.stat().st_size for file in self.files(path))
+
+
+# --- what members share ---------------------------------------------------------------------------
+
+
+def check_request(
+    runtime: str, allowed: tuple[str, ...], precision: str, calibration: Pixels | None
+) -> None:
+    """Refuse a precision the runtime called ``runtime`` lacks, and int8 without enough images.
+
+    Raises:
+        RuntimeExportError: One of these.
+    """
+    if precision not in allowed:
+        unknown = "" if precision in PRECISIONS else " (no such precision is known)"
+        raise RuntimeExportError(
+            f"{runtime} cannot write {precision!r}{unknown}; it has {', '.join(allowed)}"
+        )
+    n = 0 if calibration is None else len(calibration)
+    if precision == "int8" and n < MIN_CALIBRATION_IMAGES:
+        raise RuntimeExportError(
+            f"int8 takes the ranges of its numbers from at least {MIN_CALIBRATION_IMAGES} training "
+            f"images, and was given {n}; give it more, or choose another precision"
+        )
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a file to write instead of ``path``; it takes its place when nothing has failed.
+
+    Whatever else is written beside it comes along, and ``path`` itself last: where it is there, so
+    is all that belongs to it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    try:
+        draft = folder / path.name
+        yield draft
+        for file in sorted(folder.iterdir(), key=lambda file: file == draft):
+            file.replace(path.parent / file.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def not_installed(library: str, command: str) -> str | None:
+    """Return that a library is not installed, and what would do so; None when it is."""
+    if importlib.util.find_spec(library) is not None:
+        return None
+    return f"{library} is not installed; {command}"
+
+
+def calibration_batches(calibration: Pixels, shape: tuple[int, int, int, int]) -> list[Pixels]:
+    """Return training images in batches of the traced shape; the last is filled from the first.
+
+    Raises:
+        RuntimeExportError: They are of another size than the network takes.
+    """
+    if calibration.shape[1:] != shape[1:]:
+        raise RuntimeExportError(
+            f"the training images are of {calibration.shape[1:]}, the network takes {shape[1:]}"
+        )
+    n_batches = -(-len(calibration) // shape[0])
+    order = np.arange(n_batches * shape[0]) % len(calibration)
+    return [np.ascontiguousarray(calibration[part]) for part in order.reshape(n_batches, -1)]

@@ -8,17 +8,29 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-import torch
-from torch import nn
 
 from ecoautoml.errors import RuntimeExportError
-from ecoautoml.runtimes.base import Logits, Pixels, Runtime, Session, TracedModel, weight_shapes
+from ecoautoml.runtimes.base import (
+    Logits,
+    Pixels,
+    Runtime,
+    Session,
+    TracedModel,
+    check_request,
+    not_installed,
+    weight_shapes,
+    written_whole,
+)
 
+if TYPE_CHECKING:
+    from torch import nn
+
+NAME = "onnxruntime"
+PRECISIONS = ("fp32",)
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
 
@@ -35,6 +47,8 @@ class OnnxSession(Session):
     """
 
     def __init__(self, path: Path, batch_size: int | None = None) -> None:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -101,8 +115,24 @@ class OnnxGraph(TracedModel):
     def __init__(self, program: Any) -> None:
         self._program = program
 
-    def write(self, module: nn.Module, path: Path) -> None:
+    def write(
+        self,
+        module: nn.Module,
+        path: Path,
+        *,
+        precision: str = "fp32",
+        calibration: Pixels | None = None,
+    ) -> None:
         """Write the graph with the present weights of ``module``."""
+        check_request(NAME, PRECISIONS, precision, calibration)
+        program = self._with_weights(module)
+        with written_whole(path) as draft, quiet_export():
+            program.save(str(draft), external_data=False)
+
+    def _with_weights(self, module: nn.Module) -> Any:
+        """Return an optimised copy of the program with the present weights of ``module``."""
+        import torch
+
         graph = self._program.model.clone()
         names = set(graph.graph.initializers)
         weights = {
@@ -120,28 +150,33 @@ class OnnxGraph(TracedModel):
             raise RuntimeExportError(
                 f"the module is not the one that was traced: it has no {other[0]} of that shape"
             )
-        with _quiet():
+        with quiet_export():
             copy = torch.onnx.ONNXProgram(graph, self._program.exported_program)
             copy.apply_weights(weights)
             copy.optimize()
-            copy.save(str(path), external_data=False)
+        return copy
 
 
 class OnnxRuntime(Runtime):
     """ONNX Runtime with the CPU provider, fp32."""
 
     suffix = ".onnx"
+    precisions: ClassVar[tuple[str, ...]] = PRECISIONS
 
     @staticmethod
     def why_unavailable(target: str) -> str | None:
         """Return why it cannot run on ``target``."""
-        return None if target == "cpu" else f"onnxruntime runs on the CPU here, not on {target}"
+        if target != "cpu":
+            return f"onnxruntime runs on the CPU here, not on {target}"
+        return not_installed("onnxruntime", "pip install ecoautoml")
 
     def trace(self, module: nn.Module, input_shape: tuple[int, int, int, int]) -> OnnxGraph:
         """Trace through ``torch.export``."""
+        import torch
+
         example = torch.zeros(input_shape, dtype=torch.uint8)
         try:
-            with _quiet(), torch.no_grad():
+            with quiet_export(), torch.no_grad():
                 program = torch.onnx.export(
                     module,
                     (example,),
@@ -163,7 +198,7 @@ class OnnxRuntime(Runtime):
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_export() -> Iterator[None]:
     """Silence the exporter: it prints and warns about itself on every call."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]

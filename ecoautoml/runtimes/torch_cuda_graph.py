@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from ecoautoml.errors import RuntimeExportError
-from ecoautoml.runtimes.base import Logits, Pixels, Runtime, Session, TracedModel, weight_shapes
+from ecoautoml.runtimes.base import (
+    Logits,
+    Pixels,
+    Runtime,
+    Session,
+    TracedModel,
+    check_request,
+    weight_shapes,
+    written_whole,
+)
+
+NAME = "torch_cuda_graph"
+PRECISIONS = ("fp32",)
 
 
 class CudaGraphSession(Session):
@@ -64,8 +77,16 @@ class ExportedProgramGraph(TracedModel):
     def __init__(self, module: nn.Module, input_shape: tuple[int, int, int, int]) -> None:
         self._shapes, self._input_shape = weight_shapes(module), input_shape
 
-    def write(self, module: nn.Module, path: Path) -> None:
+    def write(
+        self,
+        module: nn.Module,
+        path: Path,
+        *,
+        precision: str = "fp32",
+        calibration: Pixels | None = None,
+    ) -> None:
         """Export with the present weights of ``module`` and save."""
+        check_request(NAME, PRECISIONS, precision, calibration)
         if weight_shapes(module) != self._shapes:
             raise RuntimeExportError("the module is not the one that was traced")
         example = torch.zeros(
@@ -75,13 +96,15 @@ class ExportedProgramGraph(TracedModel):
             program = torch.export.export(module.eval(), (example,))
         except Exception as error:  # torch.export raises many classes
             raise RuntimeExportError(f"torch.export failed: {error}") from error
-        torch.export.save(program, str(path))
+        with written_whole(path) as draft:
+            torch.export.save(program, str(draft))
 
 
 class TorchCudaGraph(Runtime):
     """PyTorch with CUDA graphs, fp32."""
 
     suffix = ".pt2"
+    precisions: ClassVar[tuple[str, ...]] = PRECISIONS
 
     @staticmethod
     def why_unavailable(target: str) -> str | None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from ecoautoml.errors import RuntimeExportError
 from ecoautoml.models.deployable import Deployable
+from ecoautoml.records.precisions import PRECISIONS
 from ecoautoml.runtimes import RUNTIMES, default_runtime
 from ecoautoml.runtimes.base import Runtime, Session, TracedModel
 
@@ -95,12 +96,24 @@ def test_writing_leaves_the_module_as_it_was(traced, write):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_the_file_is_one_file_of_the_size_of_its_weights(runtime, write, tmp_path):
+def test_its_files_are_all_there_is_and_of_the_size_of_the_weights(runtime, write, tmp_path):
     module = network()
     file = write(module)
-    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    files = runtime.files(file)
+    assert files[0] == file
+    assert sorted(files) == sorted(tmp_path.iterdir())
     weights = 4 * sum(parameter.numel() for parameter in module.parameters())
-    assert weights <= file.stat().st_size < weights + 200_000
+    assert weights <= runtime.size_bytes(file) < weights + 200_000
+    assert runtime.size_bytes(file) == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def test_a_precision_it_lacks_is_refused_by_name_with_those_it_has(runtime, traced, tmp_path):
+    assert runtime.precisions
+    assert set(runtime.precisions) <= set(PRECISIONS)
+    for precision in (*sorted(set(PRECISIONS) - set(runtime.precisions)), "int3"):
+        with pytest.raises(RuntimeExportError, match=f"'{precision}'.*has {runtime.precisions[0]}"):
+            traced.write(network(), tmp_path / "model", precision=precision)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_session_takes_bytes_in_batches_of_the_traced_size(runtime, write):
