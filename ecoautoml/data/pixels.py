@@ -28,7 +28,7 @@ def square_pixels(image: Image.Image, size: int, channels: int) -> NDArray[np.ui
         channels: 1 (grey) or 3 (RGB).
     """
     # A JPEG can be decoded at 1/2, 1/4 or 1/8: far cheaper for photographs.
-    image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]
+    image.draft(None, (2 * size, 2 * size))
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
     square = _square(_flattened(image, "L" if channels == 1 else "RGB"), size)
@@ -42,7 +42,8 @@ def resized_pixels(pixels_chw: NDArray[np.uint8], size: int) -> NDArray[np.uint8
         return pixels_chw
     planes = [Image.fromarray(plane.astype(np.float32)) for plane in pixels_chw]
     resized = [np.asarray(one.resize((size, size), Image.Resampling.BILINEAR)) for one in planes]
-    return np.rint(np.stack(resized)).clip(0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(np.stack(resized)).clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def _flattened(image: Image.Image, mode: str) -> Image.Image:
