@@ -18,12 +18,19 @@ RUNTIMES: Registry[Runtime] = Registry(
         Entry(
             name="onnxruntime",
             target="ecoautoml.runtimes.onnx_runtime:OnnxRuntime",
-            description="ONNX Runtime on one CPU thread, fp32",
+            description="ONNX Runtime on one CPU thread; fp32",
+        ),
+        Entry(
+            name="openvino",
+            target="ecoautoml.runtimes.openvino:OpenVino",
+            description="OpenVINO on one CPU thread; fp32, bf16 where the processor has it, "
+            "fp16 weights, int8",
         ),
         Entry(
             name="torch_cuda_graph",
             target="ecoautoml.runtimes.torch_cuda_graph:TorchCudaGraph",
-            description="PyTorch replaying a CUDA graph, fp32; not yet validated on hardware",
+            description="PyTorch replaying a CUDA graph on an NVIDIA GPU; fp32; not yet validated on "
+            "hardware",
         ),
     ),
     group="ecoautoml.runtimes",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -112,6 +111,14 @@ class Runtime(ABC):
     def why_unavailable(target: str) -> str | None:
         """Return why this runtime cannot run on ``target`` here, None when it can."""
 
+    @staticmethod
+    def why_precision_unavailable(precision: str) -> str | None:
+        """Return why files of one of its precisions cannot run on this processor, None: they can.
+
+        They can be written anywhere.
+        """
+        return None
+
     @abstractmethod
     def trace(self, module: nn.Module, input_shape: tuple[int, int, int, int]) -> TracedModel:
         """Trace a module in evaluation mode that takes uint8 pixels of ``input_shape``.
@@ -125,7 +132,7 @@ class Runtime(ABC):
         """Load an exported file.
 
         Raises:
-            RuntimeExportError: The file cannot be loaded.
+            RuntimeExportError: The file cannot be loaded, or its precision is not available here.
         """
 
     def files(self, path: Path) -> tuple[Path, ...]:
@@ -168,14 +175,25 @@ def written_whole(path: Path) -> Iterator[Path]:
     Whatever else is written beside it comes along, and ``path`` itself last: where it is there, so
     is all that belongs to it.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
     try:
-        draft = folder / path.name
-        yield draft
-        for file in sorted(folder.iterdir(), key=lambda file: file == draft):
-            file.replace(path.parent / file.name)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+            draft = Path(folder) / path.name
+            yield draft
+            _move_all(draft)
+    except OSError as error:
+        raise RuntimeExportError(f"{path} cannot be written: {error}") from error
+
+
+def _move_all(draft: Path) -> None:
+    """Move a folder's files one up, the draft last; those moved are taken back if one cannot be."""
+    moved: list[Path] = []
+    try:
+        for file in sorted(draft.parent.iterdir(), key=lambda file: file == draft):
+            moved.append(file.replace(draft.parent.parent / file.name))
+    except OSError:
+        for file in moved:
+            file.unlink()
+        raise
 
 
 def not_installed(library: str, command: str) -> str | None:

@@ -1,5 +1,9 @@
 """What every registered runtime promises, on the target it is for."""
 
+import functools
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +14,22 @@ from ecoautoml.errors import RuntimeExportError
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.precisions import PRECISIONS
 from ecoautoml.runtimes import RUNTIMES, default_runtime
-from ecoautoml.runtimes.base import Runtime, Session, TracedModel
+from ecoautoml.runtimes.base import (
+    MIN_CALIBRATION_IMAGES,
+    Runtime,
+    Session,
+    TracedModel,
+    written_whole,
+)
 
 TARGETS = ("cpu", "cuda:0")
 SHAPE = (3, 1, 8, 8)
 PIXELS = digits(3).images_nchw.numpy()
+TRAINED_ON = 1000
+BATCH = 40
+WIDE_SHAPE = (BATCH, 1, 8, 8)
+CALIBRATION = digits(90).images_nchw.numpy()  # no whole number of batches
+UNSEEN = digits(200, start=TRAINED_ON).images_nchw.numpy()
 
 
 @pytest.fixture(scope="module", params=RUNTIMES.names())
@@ -48,6 +63,68 @@ def write(runtime, traced, tmp_path):
         return file
 
     return written
+
+
+class WideNet(nn.Module):
+    """Wide enough for its weights to matter in the file, with convolutions and matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 24, 3, padding=1),
+            nn.BatchNorm2d(24),
+            nn.ReLU(),
+            nn.Conv2d(24, 48, 3, stride=2, padding=1),
+            nn.BatchNorm2d(48),
+            nn.Hardswish(),
+            nn.Flatten(),
+            nn.Linear(768, 128),
+            nn.ReLU(),
+            nn.Linear(128, 10),
+        )
+
+    def forward(self, image_bchw):
+        return self.layers(image_bchw)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Return a network that tells digits apart: its classes are no matter of chance."""
+    module = Deployable(WideNet(), mean=[0.3], std=[0.37])
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+    images = digits(TRAINED_ON)
+    for _ in range(2):
+        for start in range(0, TRAINED_ON, 50):
+            optimizer.zero_grad()
+            batch = images.images_nchw[start : start + 50]
+            labels = images.labels[start : start + 50]
+            nn.functional.cross_entropy(module(batch), labels).backward()
+            optimizer.step()
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(runtime, trained, tmp_path_factory):
+    """Return a function that writes the trained network in a precision, each only once."""
+    trace = runtime.trace(trained, (BATCH, 1, 8, 8))
+
+    @functools.cache
+    def written(precision):
+        file = tmp_path_factory.mktemp("exported") / f"{precision}{runtime.suffix}"
+        trace.write(trained, file, precision=precision, calibration=CALIBRATION)
+        return file
+
+    return written
+
+
+def answers(session):
+    """Return the logits of the images the network was not trained on, batch by batch."""
+    return np.concatenate([session.run(batch).copy() for batch in UNSEEN.reshape(-1, *WIDE_SHAPE)])
+
+
+def precisions_that_run(runtime):
+    return [name for name in runtime.precisions if not runtime.why_precision_unavailable(name)]
 
 
 def torch_logits(module, pixels=PIXELS):
@@ -196,6 +273,119 @@ def test_writing_another_network_than_was_traced_is_refused(runtime, traced, tmp
     with pytest.raises(RuntimeExportError, match="is not the one that was traced"):
         traced.write(other.eval(), tmp_path / f"model{runtime.suffix}")
     assert list(tmp_path.iterdir()) == []
+
+
+# --- precisions ---------------------------------------------------------------------------------
+
+
+def test_every_precision_answers_like_torch(runtime, trained, exported):
+    expected = torch_logits(trained, UNSEEN)
+    for precision in precisions_that_run(runtime):
+        with runtime.load(exported(precision)) as session:
+            logits = answers(session)
+        assert logits.dtype == np.float32
+        if precision == "fp32":
+            assert np.abs(logits - expected).max() <= 1e-3 * np.abs(expected).max()
+        else:
+            assert np.mean(logits.argmax(1) == expected.argmax(1)) >= 0.9, precision
+            assert not np.array_equal(logits, expected), precision  # it is another precision
+
+
+def test_every_precision_loaded_again_answers_the_same(runtime, exported):
+    for precision in precisions_that_run(runtime):
+        with runtime.load(exported(precision)) as session:
+            first = answers(session)
+        with runtime.load(exported(precision)) as session:
+            np.testing.assert_array_equal(answers(session), first)
+
+
+def test_a_precision_this_processor_lacks_is_written_but_not_loaded(runtime, exported):
+    for precision in set(runtime.precisions) - set(precisions_that_run(runtime)):
+        assert len(runtime.why_precision_unavailable(precision)) > 20
+        with pytest.raises(RuntimeExportError, match="choose another precision"):
+            runtime.load(exported(precision))
+
+
+def test_the_size_is_that_of_all_files(runtime, exported):
+    for precision in runtime.precisions:
+        file = exported(precision)
+        there = sorted(file.parent.iterdir())
+        assert sorted(runtime.files(file)) == there
+        assert runtime.size_bytes(file) == sum(path.stat().st_size for path in there)
+
+
+def test_fewer_bits_make_a_smaller_file(runtime, exported):
+    whole = runtime.size_bytes(exported("fp32"))
+    for precision, share in (("int8", 0.5), ("int8_dynamic", 0.5), ("fp16", 0.7)):
+        if precision in runtime.precisions:
+            assert runtime.size_bytes(exported(precision)) < share * whole, precision
+
+
+def test_int8_without_enough_images_is_refused_with_their_number(runtime, traced, tmp_path):
+    if "int8" not in runtime.precisions:
+        pytest.skip("it has no int8")
+    too_few = digits(MIN_CALIBRATION_IMAGES - 1).images_nchw.numpy()
+    file = tmp_path / f"model{runtime.suffix}"
+    for images, given in ((None, 0), (too_few, MIN_CALIBRATION_IMAGES - 1)):
+        with pytest.raises(RuntimeExportError, match=f"at least 32 training images.* {given};"):
+            traced.write(network(), file, precision="int8", calibration=images)
+    with pytest.raises(RuntimeExportError, match=r"of \(1, 8, 7\).* takes \(1, 8, 8\)"):
+        traced.write(network(), file, precision="int8", calibration=CALIBRATION[..., :7])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(runtime, traced, tmp_path):
+    file = tmp_path / f"model{runtime.suffix}"
+    file.mkdir()  # takes the place of the file: it is written, and then cannot be moved
+    with pytest.raises(RuntimeExportError, match="cannot be written"):
+        traced.write(network(), file)
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(RuntimeExportError, match="cannot be written"):
+        traced.write(network(), tmp_path / "nowhere" / f"model{runtime.suffix}")
+
+
+def test_what_fails_while_it_is_written_leaves_what_was_there(tmp_path):
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"old")
+    with pytest.raises(TypeError), written_whole(file) as draft:
+        draft.write_bytes(b"half") and draft.write_bytes("text, not bytes")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+    with written_whole(file) as draft:
+        draft.write_bytes(b"new")
+        draft.with_suffix(".weights").write_bytes(b"beside")
+    assert file.read_bytes() == b"new"
+    assert (tmp_path / "model.weights").read_bytes() == b"beside"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+WITHOUT_TORCH = """
+import sys
+from pathlib import Path
+import numpy as np
+from ecoautoml.runtimes import RUNTIMES
+runtime = RUNTIMES.get(sys.argv[1])()
+assert runtime.why_unavailable("cpu") is None
+assert not {"torch", "onnxruntime", "openvino", "nncf"} & set(sys.modules)
+with runtime.load(Path(sys.argv[2])) as session:
+    assert session.run(np.zeros((3, 1, 8, 8), dtype=np.uint8)).shape == (3, 10)
+assert not {"torch", "nncf"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_file_is_loaded_and_run_without_torch(name, tmp_path):
+    runtime = RUNTIMES.get(name)()
+    if why := runtime.why_unavailable("cpu"):
+        pytest.skip(why)
+    file = tmp_path / f"model{runtime.suffix}"
+    runtime.trace(network(), SHAPE).write(network(), file)
+    command = [sys.executable, "-c", WITHOUT_TORCH, name, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# --- the registry -------------------------------------------------------------------------------
 
 
 def test_a_cuda_graph_is_refused_another_network_and_a_broken_file_on_any_machine(tmp_path):
