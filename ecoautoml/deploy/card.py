@@ -85,7 +85,7 @@ class Card:
         colour = "grey" if made.channels == 1 else "RGB"
         return (
             f"An image classifier with {len(made.class_names)} classes, found and trained by "
-            f"[ecoautoml](https://pypi.org/project/ecoautoml/). It takes {colour} images of "
+            f"ecoautoml. It takes {colour} images of "
             f"{made.side}×{made.side} pixels (uint8, NCHW), {made.batch_size} per call; "
             f"normalisation is inside the model. Files: {', '.join(f'`{f}`' for f in made.files)}, "
             f"{made.precision}, run by {ran_by}."
@@ -122,7 +122,7 @@ class Card:
             whose = "Energy and latency were measured of this very file."
         else:
             whose = (
-                "Energy and latency are those of the file the search measured "
+                "Accuracy, energy and latency are those of the file the search measured "
                 f"(batch {self._measured_batch}), not of this one: `ecoautoml measure` tells this "
                 "one's."
             )

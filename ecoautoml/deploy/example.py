@@ -43,6 +43,7 @@ def load():
     "openvino": '''
 def load():
     """Return a function from pixels (b, c, h, w), uint8, to logits (b, classes)."""
+    sys.modules.setdefault("openvino_telemetry", None)  # it would tell its makers of every use
     import openvino
 
     # A CPU with bfloat16 would compute in it, less exactly than the search did.
@@ -54,9 +55,13 @@ def load():
     "torchscript": '''
 def load():
     """Return a function from pixels (b, c, h, w), uint8, to logits (b, classes)."""
+    import warnings
+
     import torch
 
-    model = torch.jit.load(str(MODEL))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says how old TorchScript is
+        model = torch.jit.load(str(MODEL))
 
     def run(images):
         with torch.inference_mode():

@@ -84,7 +84,9 @@ class EcoModel:
 
         if is_run(folder):
             if trial is None:
-                raise RunError(f"{folder} is a run: say which of its models with trial")
+                raise RunError(
+                    f"{folder} is a run: say which of its models with --trial N (trial=N)"
+                )
             folder = trial_folder(folder, trial)
         elif not is_model_folder(folder):
             raise RunError(
