@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ecoautoml.energy.protocol.resolution import Resolution
     from ecoautoml.energy.select import MeterSet, SurveyLine
     from ecoautoml.records.idle_power import IdlePower
+    from ecoautoml.registry import Entry
 
 IDLE_S = 1.0
 """Seconds that are waited for each counter's idle watts."""
@@ -37,6 +38,18 @@ class _Source:
     idle: tuple[IdlePower, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Runtime:
+    """What is known of one runtime: its precisions that run here, and why the others do not."""
+
+    name: str
+    description: str
+    ok: bool
+    reason: str | None = None
+    precisions: tuple[str, ...] = ()
+    lacking: dict[str, str] = field(default_factory=dict)
+
+
 def doctor(json: JsonOption = False) -> None:
     """Say what can be measured and run on this machine, how well, and why not the rest."""
     from ecoautoml.config.models import AutoMeter
@@ -53,10 +66,7 @@ def doctor(json: JsonOption = False) -> None:
         resolution = _resolution(chosen)
     finally:
         chosen.close()
-    runtimes = {
-        entry.name: (entry.description, _why_not(entry.name, target))
-        for entry in RUNTIMES.entries()
-    }
+    runtimes = [_runtime(entry, target) for entry in RUNTIMES.entries()]
     if json:
         print_json(
             {
@@ -64,10 +74,7 @@ def doctor(json: JsonOption = False) -> None:
                 "meters": [asdict(source) for source in sources],
                 "used": list(chosen.explain),
                 "resolution": asdict(resolution),
-                "runtimes": {
-                    name: {"description": text, "ok": why is None, "reason": why}
-                    for name, (text, why) in runtimes.items()
-                },
+                "runtimes": {each.pop("name"): each for each in map(asdict, runtimes)},
             }
         )
         return
@@ -79,8 +86,8 @@ def doctor(json: JsonOption = False) -> None:
     typer.echo(f"  used: {', then '.join(meter.name for meter in chosen.meters)}")
     typer.echo(f"  {_resolution_words(resolution)}")
     typer.echo("\nRuntimes")
-    for name, (text, why) in runtimes.items():
-        typer.echo(f"  {_mark(why is None)} {name}: {text if why is None else why}")
+    for each in runtimes:
+        _print_runtime(each)
 
 
 # --- meters ---------------------------------------------------------------------------------------
@@ -148,6 +155,26 @@ def _resolution(chosen: MeterSet) -> Resolution:
         return Resolution(difference=None, seconds=0.0, rounds=0, reason=str(error))
 
 
+# --- runtimes -------------------------------------------------------------------------------------
+
+
+def _runtime(entry: Entry, target: str) -> _Runtime:
+    from ecoautoml.runtimes import RUNTIMES
+
+    plain = _Runtime(name=entry.name, description=entry.description, ok=False)
+    try:
+        member = RUNTIMES.get(entry.name)
+        reason = member.why_unavailable(target)
+        if reason is not None:
+            return replace(plain, reason=reason, precisions=member.precisions)
+        whys = {name: member.why_precision_unavailable(name) for name in member.precisions}
+    except Exception as error:  # noqa: BLE001  (a broken installation is what doctor is for)
+        return replace(plain, reason=f"its library cannot be imported: {error}")
+    lacking = {name: why for name, why in whys.items() if why is not None}
+    here = tuple(name for name in whys if name not in lacking)
+    return replace(plain, ok=True, precisions=here, lacking=lacking)
+
+
 # --- words ----------------------------------------------------------------------------------------
 
 
@@ -193,13 +220,12 @@ def _resolution_words(resolution: Resolution) -> str:
     )
 
 
-def _why_not(name: str, target: str) -> str | None:
-    from ecoautoml.runtimes import RUNTIMES
-
-    try:
-        return RUNTIMES.get(name).why_unavailable(target)
-    except Exception as error:  # noqa: BLE001  (a broken installation is what doctor is for)
-        return f"its library cannot be imported: {error}"
+def _print_runtime(runtime: _Runtime) -> None:
+    what = runtime.description if runtime.reason is None else runtime.reason
+    typer.echo(f"  {_mark(runtime.ok)} {runtime.name}: {what}")
+    if runtime.precisions:
+        lacking = "".join(f"; not here: {why}" for why in runtime.lacking.values())
+        typer.echo(f"        precisions: {', '.join(runtime.precisions)}{lacking}")
 
 
 def _mark(is_ok: bool) -> str:

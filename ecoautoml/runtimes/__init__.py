@@ -18,7 +18,7 @@ RUNTIMES: Registry[Runtime] = Registry(
         Entry(
             name="onnxruntime",
             target="ecoautoml.runtimes.onnx_runtime:OnnxRuntime",
-            description="ONNX Runtime on one CPU thread; fp32",
+            description="ONNX Runtime on one CPU thread; fp32, fp16 weights, int8, int8_dynamic",
         ),
         Entry(
             name="openvino",
@@ -29,8 +29,8 @@ RUNTIMES: Registry[Runtime] = Registry(
         Entry(
             name="torch_cuda_graph",
             target="ecoautoml.runtimes.torch_cuda_graph:TorchCudaGraph",
-            description="PyTorch replaying a CUDA graph on an NVIDIA GPU; fp32; not yet validated on "
-            "hardware",
+            description="PyTorch replaying a CUDA graph on an NVIDIA GPU; fp32; not yet validated "
+            "on hardware",
         ),
     ),
     group="ecoautoml.runtimes",

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from processes import command, environment, run
 
+from ecoautoml.runtimes import RUNTIMES
+
 
 @pytest.fixture(scope="module")
 def answer():
@@ -43,10 +45,21 @@ def test_the_resolution_is_a_share_or_unknown_with_a_reason(answer):
         assert resolution["seconds"] > 0
 
 
+def test_every_runtime_has_its_precisions_and_says_why_not(answer):
+    assert set(answer["runtimes"]) == set(RUNTIMES.names())
+    for name, runtime in answer["runtimes"].items():
+        known = {*runtime["precisions"], *runtime["lacking"]}
+        assert known == set(RUNTIMES.get(name).precisions)
+        assert runtime["ok"] is (runtime["reason"] is None)
+        assert runtime["ok"] or len(runtime["reason"]) > 20
+        assert all(len(why) > 20 for why in runtime["lacking"].values())
+    assert "int8" in answer["runtimes"]["onnxruntime"]["precisions"]
+
+
 def test_the_text_says_the_same_in_words():
     done = run("doctor")
     assert done.returncode == 0, done.stderr
-    for words in ("Energy meters", "used: ", "can be told apart", "Runtimes"):
+    for words in ("Energy meters", "used: ", "can be told apart", "Runtimes", "precisions: fp32"):
         assert words in done.stdout
     assert "None" not in done.stdout
 
