@@ -1,8 +1,8 @@
 """ecoautoml: image models that are accurate and cheap to run, found with little energy.
 
 ``search(config)`` runs a search and returns a `SearchResult`; ``with measure() as m`` bills a
-block of code; ``SearchResult.read(folder)`` opens
-an earlier run. Everything raised on purpose derives from `EcoAutoMLError`.
+block of code; ``SearchResult.read(folder)`` opens an earlier run; ``EcoModel.load(folder)``
+predicts with an exported model. Everything raised on purpose derives from `EcoAutoMLError`.
 """
 
 from importlib import import_module
@@ -13,11 +13,13 @@ from ecoautoml.errors import EcoAutoMLError
 if TYPE_CHECKING:
     from ecoautoml.api import search
     from ecoautoml.config.models import SearchConfig
+    from ecoautoml.deploy import EcoModel
     from ecoautoml.measuring import measure
     from ecoautoml.result import SearchResult
 
 __all__ = [
     "EcoAutoMLError",
+    "EcoModel",
     "SearchConfig",
     "SearchResult",
     "__version__",
@@ -28,6 +30,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _LATE = {
+    "EcoModel": "ecoautoml.deploy",
     "SearchConfig": "ecoautoml.config.models",
     "SearchResult": "ecoautoml.result",
     "measure": "ecoautoml.measuring",

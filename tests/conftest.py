@@ -11,6 +11,22 @@ def _nobodys_calibration(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """A search of a few seconds whose model takes images resized once more; only read from it."""
+    from exported_models import searched
+
+    return searched(tmp_path_factory.mktemp("small_run"))
+
+
+@pytest.fixture(scope="session")
+def digit_files(small_run, tmp_path_factory):
+    """The first validation images of that search as PNG files."""
+    from exported_models import image_files
+
+    return image_files(small_run, tmp_path_factory.mktemp("digit_files"))
+
+
 @pytest.fixture
 def one_thread():
     """Train on one thread, as workers do."""

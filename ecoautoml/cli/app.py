@@ -7,7 +7,17 @@ import sys
 import typer
 
 from ecoautoml.cli import config as config_command
-from ecoautoml.cli import doctor, front, measure, report, search, spaces, why
+from ecoautoml.cli import (
+    doctor,
+    export,
+    front,
+    measure,
+    predict,
+    report,
+    search,
+    spaces,
+    why,
+)
 from ecoautoml.errors import EcoAutoMLError
 
 app = typer.Typer(
@@ -22,6 +32,8 @@ app.command("search")(search.search)
 app.command("front")(front.front)
 app.command("report")(report.report)
 app.command("why")(why.why)
+app.command("export")(export.export)
+app.command("predict")(predict.predict)
 app.command("spaces")(spaces.spaces)
 app.command("doctor")(doctor.doctor)
 app.add_typer(measure.app, name="measure")

@@ -9,7 +9,7 @@ Errors: `DataError` for images or labels that cannot be used, `MissingExtraError
 needs a package that is not installed.
 """
 
-from ecoautoml.data.prepare import prepare_data
+from ecoautoml.data.prepare import prepare_data, read_prepared
 from ecoautoml.data.prepared import PreparedData, load_images, load_labels
 
-__all__ = ["PreparedData", "load_images", "load_labels", "prepare_data"]
+__all__ = ["PreparedData", "load_images", "load_labels", "prepare_data", "read_prepared"]

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from ecoautoml.data.pixels import square_pixels
 from ecoautoml.data.sources.base import RawImage
 
 _GREY_MODES = ("1", "L", "LA", "La", "F")
-_ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 # What Pillow raises on broken files, depending on format and on where the damage is.
 _PILLOW_ERRORS = (
     OSError,
@@ -63,11 +63,7 @@ def read_header(raw: RawImage) -> Header:
 
 
 def decode(raw: RawImage, size: int, channels: int) -> NDArray[np.uint8]:
-    """Return an image as uint8 pixels, shape (channels, size, size).
-
-    The shorter side is brought to ``size`` with antialiasing and the centre is cut out of the
-    longer one. A photo's EXIF rotation is applied, transparency is laid on white, colours become
-    grey by luma (or grey becomes three equal channels), and 16 bits are divided down to 8.
+    """Return an image as uint8 pixels, shape (channels, size, size), as `square_pixels` makes them.
 
     Args:
         raw: The image.
@@ -81,11 +77,9 @@ def decode(raw: RawImage, size: int, channels: int) -> NDArray[np.uint8]:
         if isinstance(raw, np.ndarray):
             if raw.shape == ((size, size) if channels == 1 else (size, size, 3)):
                 return raw[None] if channels == 1 else raw.transpose(2, 0, 1)
-            return _pixels(_image_from_array(raw), size, channels)
+            return square_pixels(_image_from_array(raw), size, channels)
         with _opened(raw) as image:
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8: far cheaper for photographs.
-            image.draft(None, (2 * size, 2 * size))
-            return _pixels(image, size, channels)
+            return square_pixels(image, size, channels)
     except _PILLOW_ERRORS as error:
         raise UnreadableImageError(_reason(error)) from error
 
@@ -112,42 +106,5 @@ def _image_from_array(array_hwc: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array_hwc))
 
 
-def _pixels(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
-    if "exif" in image.info:
-        image = ImageOps.exif_transpose(image)
-    square = _square(_flattened(image, "L" if channels == 1 else "RGB"), size)
-    pixels = np.asarray(square)
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
-
-
 def _is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY_MODES or image.mode.startswith("I")
-
-
-def _flattened(image: Image.Image, mode: str) -> Image.Image:
-    """Return the image in 8-bit "L" or "RGB", without transparency."""
-    if image.mode == mode:
-        return image
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _eight_bit(image)
-    elif image.mode in _ALPHA_MODES or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError(f"pixels of mode {image.mode} are neither 8 nor 16 bits")
-    return Image.fromarray(np.rint(values / 257.0).astype(np.uint8))
-
-
-def _square(image: Image.Image, size: int) -> Image.Image:
-    if image.size == (size, size):
-        return image
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)

@@ -108,6 +108,12 @@ def _read_stored(folder: Path) -> _Stored | None:
     return stored if all(path.exists() for path in paths) else None
 
 
+def read_prepared(folder: Path) -> PreparedData | None:
+    """Return what an earlier `prepare_data` has left in a folder; None where it is not whole."""
+    stored = _read_stored(folder)
+    return None if stored is None else replace(stored.data, folder=str(folder))
+
+
 def _check_replaceable(folder: Path) -> None:
     if folder.exists() and not (folder / "prepared.json").exists() and any(folder.iterdir()):
         raise DataError(f"data: {folder} holds other files; give prepared data a folder of its own")

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ecoautoml.data.pixels import resized_pixels
 from ecoautoml.data.prepared import PreparedData, images_path, load_labels
-
-_IMAGES_PER_RESIZE = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ def load_tensors(prepared: PreparedData, split: str, resolution: int) -> ImageTe
 
     At the prepared size the images stay memory-mapped, so that workers on one machine share them
     (copy on write: changing them changes no file). At another size they are resized with
-    antialiased bilinear interpolation, a part at a time.
+    antialiased bilinear interpolation, one by one.
 
     Args:
         prepared: The data.
@@ -50,21 +49,18 @@ def load_tensors(prepared: PreparedData, split: str, resolution: int) -> ImageTe
         resolution: Side of the images in pixels.
     """
     mapped = np.load(images_path(prepared.folder, split), mmap_mode="c")
-    images_nchw = torch.from_numpy(mapped)
-    if resolution != prepared.image_size:
-        images_nchw = _resized(images_nchw, resolution)
+    is_resized = resolution != prepared.image_size
+    images_nchw = _resized(mapped, resolution) if is_resized else torch.from_numpy(mapped)
     labels = torch.from_numpy(load_labels(prepared, split))
     return ImageTensors(images_nchw=images_nchw, labels=labels)
 
 
-def _resized(images_nchw: Tensor, resolution: int) -> Tensor:
-    out = images_nchw.new_empty((*images_nchw.shape[:2], resolution, resolution))
-    size = (resolution, resolution)
-    for start in range(0, len(images_nchw), _IMAGES_PER_RESIZE):
-        part = images_nchw[start : start + _IMAGES_PER_RESIZE].float()
-        part = F.interpolate(part, size=size, mode="bilinear", antialias=True)
-        out[start : start + len(part)] = part.round_().clamp_(0, 255).to(torch.uint8)
-    return out
+def _resized(images_nchw: NDArray[np.uint8], resolution: int) -> Tensor:
+    """Return images at another size, exactly as an exported model's images are brought to it."""
+    out = np.empty((*images_nchw.shape[:2], resolution, resolution), np.uint8)
+    for row, pixels in enumerate(images_nchw):
+        out[row] = resized_pixels(pixels, resolution)
+    return torch.from_numpy(out)
 
 
 class TensorCache:

@@ -33,6 +33,14 @@ class Alone(nn.Module):
         return self.network(image_bchw)
 
 
+class Lying(nn.Sequential):
+    """Says the opposite of itself in every exported file."""
+
+    def forward(self, image_bchw: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(image_bchw)
+        return -logits if torch.compiler.is_exporting() else logits
+
+
 class Misbehaving(nn.Module):
     """Does something drastic in the first training step."""
 
@@ -58,6 +66,8 @@ def build(values, in_chans, num_classes):
         nn.Linear(4 * width, num_classes),
     )
     match values.get("behaviour", "ok"):
+        case "lies":
+            return Lying(*network)
         case "alone":
             return Alone(network)
         case "nan":

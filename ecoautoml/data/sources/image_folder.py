@@ -96,7 +96,8 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name in {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Return whether a file is called like an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -106,8 +107,8 @@ def _read_split(
     images: list[Path] = []
     classes: list[str] = []
     for name, folder in folders.items():
-        for path in _files(folder):
-            if _is_image(path):
+        for path in files_below(folder):
+            if is_image(path):
                 images.append(path)
                 classes.append(name)
             else:
@@ -119,7 +120,7 @@ def _read_split(
     )
 
 
-def _files(folder: Path) -> Iterable[Path]:
+def files_below(folder: Path) -> Iterable[Path]:
     """Yield all files below a folder but hidden ones, in an order that no file system decides."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
@@ -127,7 +128,7 @@ def _files(folder: Path) -> Iterable[Path]:
 
 
 def _no_classes(folder: Path) -> str:
-    if any(_is_image(path) for path in folder.iterdir()):
+    if any(is_image(path) for path in folder.iterdir()):
         return (
             f"data.path: {folder} holds images but no class folders; "
             f"put the images of each class into a folder of its own"
