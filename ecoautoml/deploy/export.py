@@ -202,8 +202,12 @@ def _written(
     calibration: Pixels | None = None
     if order.precision == "int8":
         calibration = training_images(prepared, about.side, CALIBRATION_IMAGES)
-    traced = runtime.trace(module, about.shape)
-    traced.write(module, path, precision=order.precision, calibration=calibration)
+    try:
+        traced = runtime.trace(module, about.shape)
+        traced.write(module, path, precision=order.precision, calibration=calibration)
+    except RuntimeError as error:  # what native writers raise, a full disk included
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise RuntimeExportError(f"{order.format.file} cannot be written ({reason})") from error
     files = tuple(file.name for file in runtime.files(path))
     with runtime.load(path) as session:
         found = agreement(session, module, validation_images(prepared, about.side), order.precision)

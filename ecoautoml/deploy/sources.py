@@ -11,7 +11,7 @@ from ecoautoml.config.load import load_config
 from ecoautoml.data import read_prepared
 from ecoautoml.deploy.formats import FORMATS
 from ecoautoml.deploy.preprocessing import Preprocessing
-from ecoautoml.errors import RunError
+from ecoautoml.errors import RunError, RuntimeExportError
 from ecoautoml.runtimes import AUTO, RUNTIMES, default_runtime
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def model_in_run(model_folder: Path, batch_size: int | None) -> tuple[Path, Prep
     Raises:
         RunError: There is no file for that batch size, or the run does not say what it takes.
         MissingExtraError: A library is not installed.
+        RuntimeExportError: It runs on a device that is not here.
     """
     tree = candidate_tree(model_folder)
     name = own_runtime(model_folder, tree)
@@ -85,6 +86,12 @@ def model_in_run(model_folder: Path, batch_size: int | None) -> tuple[Path, Prep
         if one.runtime == name:
             one.check_libraries()
     runtime = RUNTIMES.get(name)()
+    why_not = runtime.why_unavailable(_target(run_of(model_folder)))
+    if why_not is not None:
+        raise RuntimeExportError(
+            f"the model of {model_folder} cannot be run here: {why_not}; ecoautoml export "
+            "--format onnx makes one that can"
+        )
     size = batch_size or own_batch_size(model_folder)
     file = own_file(model_folder, runtime.suffix, size)
     if file is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ from ecoautoml.runtimes.base import (
     TracedModel,
     check_request,
 )
-from ecoautoml.runtimes.torch_cuda_graph import ExportedProgramGraph
 
 _BATCH_SIZE = "batch_size"
 
@@ -61,16 +61,37 @@ class _OnCpu(Runtime):
         return None if target == "cpu" else f"it runs on the CPU here, not on {target}"
 
 
+class _Program(TracedModel):
+    def __init__(self, input_shape: tuple[int, int, int, int]) -> None:
+        self._shape = input_shape
+
+    def write(
+        self,
+        module: nn.Module,
+        path: Path,
+        *,
+        precision: str = "fp32",
+        calibration: Pixels | None = None,
+    ) -> None:
+        """Export and write the module."""
+        check_request("torch", _OnCpu.precisions, precision, calibration)
+        buffer = io.BytesIO()  # torch's own writing of files aborts when a disk is full
+        try:
+            example = torch.zeros(self._shape, dtype=torch.uint8)
+            torch.export.save(torch.export.export(module.eval(), (example,)), buffer)
+        except Exception as error:  # torch.export raises many classes
+            raise RuntimeExportError(f"torch.export failed: {error}") from error
+        path.write_bytes(buffer.getvalue())
+
+
 class TorchProgram(_OnCpu):
     """A program of ``torch.export``."""
 
     suffix = ".pt2"
 
-    def trace(
-        self, module: nn.Module, input_shape: tuple[int, int, int, int]
-    ) -> ExportedProgramGraph:
+    def trace(self, module: nn.Module, input_shape: tuple[int, int, int, int]) -> _Program:
         """Return what writes the module; it is traced when it is written."""
-        return ExportedProgramGraph(module, input_shape)
+        return _Program(input_shape)
 
     def load(self, path: Path) -> TorchSession:
         """Load a program."""
@@ -101,9 +122,11 @@ class _Script(TracedModel):
             with _quiet(), torch.no_grad():
                 script = torch.jit.trace(module.eval(), example)
                 script = torch.jit.freeze(script)
-                torch.jit.save(script, str(path), _extra_files={_BATCH_SIZE: str(self._shape[0])})
-        except Exception as error:  # torch raises many classes, also for files
+                buffer = io.BytesIO()  # torch's own writing of files aborts when a disk is full
+                torch.jit.save(script, buffer, _extra_files={_BATCH_SIZE: str(self._shape[0])})
+        except Exception as error:  # torch raises many classes
             raise RuntimeExportError(f"TorchScript cannot be written: {error}") from error
+        path.write_bytes(buffer.getvalue())
 
 
 class TorchScript(_OnCpu):
