@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecoautoml.deploy.card import CARD_FILE, Card
+from ecoautoml.deploy.checkpoints import Checkpoint
 from ecoautoml.deploy.example import EXAMPLE_FILE, example_source
 from ecoautoml.deploy.formats import FORMATS, Format, format_named
 from ecoautoml.deploy.preprocessing import PREPROCESSING_FILE, Preprocessing
@@ -23,7 +24,6 @@ from ecoautoml.deploy.sources import (
     prepared_data,
     run_of,
 )
-from ecoautoml.deploy.torch_files import Checkpoint
 from ecoautoml.deploy.verify import Agreement, agreement, training_images, validation_images
 from ecoautoml.errors import ConfigError, RunError, RuntimeExportError
 from ecoautoml.result import SearchResult

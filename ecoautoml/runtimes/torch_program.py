@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,8 +79,10 @@ class ExportedProgramGraph(TracedModel):
             raise RuntimeExportError(f"torch.export failed: {error}") from error
 
     def save(self, program: torch.export.ExportedProgram, path: Path) -> None:
-        """Write a program to a file."""
-        torch.export.save(program, str(path))
+        """Write a program to a file; torch's own writing of files aborts when a disk is full."""
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer)
+        path.write_bytes(buffer.getvalue())
 
 
 class OneThreadSession(Session):

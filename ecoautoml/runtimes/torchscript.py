@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import ClassVar
@@ -37,11 +38,13 @@ class TorchScriptGraph(ExportedProgramGraph):
             with quiet(), torch.no_grad():
                 traced = torch.jit.trace(module, (example,), check_trace=False)
                 frozen = torch.jit.freeze(traced.eval())
-                torch.jit.save(frozen, str(path), _extra_files=about)
+                buffer = io.BytesIO()  # torch's own writing of files aborts when a disk is full
+                torch.jit.save(frozen, buffer, _extra_files=about)
         except RuntimeError as error:
             raise RuntimeExportError(
                 f"the network cannot be exported to TorchScript: {error}"
             ) from error
+        path.write_bytes(buffer.getvalue())
 
 
 class TorchScript(Runtime):
