@@ -132,6 +132,7 @@ DETAIL_COLUMNS: tuple[str, ...] = (
     "reused_from",
     "parent",
     "chain_training_energy_j",
+    "chain_training_energy_provenance",
     "would_have_stopped",
     "reason",
     "is_on_front",

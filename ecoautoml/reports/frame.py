@@ -23,7 +23,7 @@ from ecoautoml.records.columns import (
     batch_columns,
     column_with_ties,
 )
-from ecoautoml.records.energy_reading import EnergyLine, joined
+from ecoautoml.records.energy_reading import EnergyLine, joined, weakest
 from ecoautoml.records.measurement import InferenceMeasurement
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.reports.summary import RunSummary
@@ -205,18 +205,18 @@ def _add_chains(rows: Sequence[dict[str, Any]]) -> None:
 
     A network that its form left as it was trained has no steps of its own: 0 J, which is known.
     """
-    own = {row["trial"]: row["training_energy_j"] for row in rows}
+    by_trial = {row["trial"]: row for row in rows}
     for row in rows:
-        before = None if row["parent"] is None else own.get(row["parent"])
-        joules = row["training_energy_j"]
-        if row["parent"] is not None and joules is None:
-            joules = row["training_energy_j"] = 0.0 if row["has_no_training"] else None
-        chain = joules if row["parent"] is None else _sum(before, joules)
-        row["chain_training_energy_j"] = chain
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
+        parent = None if row["parent"] is None else by_trial.get(row["parent"])
+        if row["parent"] is not None and row["has_no_training"]:
+            row["training_energy_j"] = 0.0
+        steps = [one for one in (parent, row) if one is not None]
+        joules = [one["training_energy_j"] for one in steps]
+        is_known = None not in joules and (parent is not None or row["parent"] is None)
+        row["chain_training_energy_j"] = sum(joules) if is_known else None
+        row["chain_training_energy_provenance"] = weakest(
+            one["training_energy_provenance"] for one in steps
+        )
 
 
 def _inference_cells(result: TrialResult) -> dict[str, Any]:

@@ -16,12 +16,14 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
     ("validation_top5_accuracy", "top-5 acc."),
     ("test_accuracy", "test acc."),
     ("inference_energy_j", "energy / image"),
-    ("training_energy_j", "training energy"),
+    ("chain_training_energy_j", "training energy"),
     ("latency_ms", "latency"),
     ("params", "params"),
     ("macs", "MACs"),
     ("size_bytes", "size"),
 )
+
+_STEPS = (("prune", "pruned"), ("distil", "taught"), ("sparsity", "sparse"))
 
 
 class TextTable(NamedTuple):
@@ -38,10 +40,28 @@ def front_table_text(front: pd.DataFrame) -> TextTable:
     ``front.attrs["warning"]``; show it beside the table.
     """
     shown = [(name, title) for name, title in _COLUMNS if front[name].notna().any()]
+    forms = [form_words(row) for _, row in front.iterrows()]
+    has_forms = len(set(forms)) > 1 or bool(front["parent"].notna().any())
     rows = tuple(
-        (str(row["trial"]), *(_cell(row, name) for name, _ in shown)) for _, row in front.iterrows()
+        (
+            str(row["trial"]),
+            *([form] if has_forms else []),
+            *(_cell(row, name) for name, _ in shown),
+        )
+        for form, (_, row) in zip(forms, front.iterrows(), strict=True)
     )
-    return TextTable(columns=("trial", *(title for _, title in shown)), rows=rows)
+    heads = ("trial", *(["form"] if has_forms else []), *(title for _, title in shown))
+    return TextTable(columns=heads, rows=rows)
+
+
+def form_words(row: pd.Series) -> str:
+    """Return what was made of a trained network: "pruned int8, openvino"."""
+    steps = [word for column, word in _STEPS if known_text(row.get(column)) not in (None, "none")]
+    quantize = known_text(row.get("quantize"))
+    precision = "fp32" if quantize in (None, "none") else str(quantize)
+    runtime = known_text(row.get("runtime"))
+    made = " ".join([*steps, precision])
+    return made if runtime in (None, "auto") else f"{made}, {runtime}"
 
 
 def _cell(row: pd.Series, name: str) -> str:

@@ -40,8 +40,8 @@ def ending_words(one: TrialResult | None) -> str:
         return "still running, or interrupted: it has no result yet"
     spent = "" if one.energy_j is None else f", {_mark(one)}{format_energy(one.energy_j)} spent"
     reason = "" if one.reason is None else f" ({one.reason})"
-    trained = plural(one.epochs, "epoch")
-    return f"in the end: {STATE_WORDS[one.state.value]} after {trained}{spent}{reason}"
+    trained = f" after {plural(one.epochs, 'epoch')}" if one.parent is None else ""
+    return f"in the end: {STATE_WORDS[one.state.value]}{trained}{spent}{reason}"
 
 
 def _mark(one: TrialResult) -> str:

@@ -27,6 +27,7 @@ NOUNS: dict[str, str] = {
 ENERGY_PROVENANCE: dict[str, str] = {
     "inference_energy_j": "inference_energy_provenance",
     "training_energy_j": "training_energy_provenance",
+    "chain_training_energy_j": "chain_training_energy_provenance",
 }
 """Column that says where an energy column's joules come from."""
 

@@ -19,10 +19,12 @@ from ecoautoml.spaces.vocabulary import (
     ANY,
     ARCHITECTURES,
     BLOCK_BUILDERS,
-    OWNERS,
     REQUIRED,
     SECTION_KEYS,
     Rule,
+    compression_rules,
+    compression_steps,
+    owner_of,
 )
 
 _TOP_KEYS = ("name", "description", *SECTIONS)
@@ -139,10 +141,12 @@ def _architecture_drafts(tree: object, place: Place) -> tuple[str, list[Draft]]:
 def _section_drafts(section: Section, tree: object, place: Place) -> list[Draft]:
     """Return the drafts of a section beside the architecture, defaults filled in."""
     defaults = _DEFAULTS.get(section, {})
-    rules = SECTION_KEYS[section]
+    given = tree if isinstance(tree, Mapping) else {}
+    is_compression = section == "compression"
+    rules = compression_rules(map(str, given)) if is_compression else SECTION_KEYS[section]
     checked = place.check_keys({} if tree is None else tree, list(rules))
     drafts = _plain_drafts(section, {**defaults, **checked}, rules, place)
-    return _with_owners(drafts, place) if section == "compression" else drafts
+    return _with_owners(drafts, place) if is_compression else drafts
 
 
 def _with_owners(drafts: list[Draft], place: Place) -> list[Draft]:
@@ -152,17 +156,20 @@ def _with_owners(drafts: list[Draft], place: Place) -> list[Draft]:
         SpaceError: A step's setting stands there without the step.
     """
     known = {item.dimension.name: item.dimension for item in drafts}
-    found = []
-    for item in drafts:
-        name = item.dimension.name
-        owner = OWNERS.get(name)
-        if owner is not None and owner not in known:
-            raise item.place.error(f"says how to {owner}, but compression.{owner} is missing")
-        if owner is not None and "none" in (known[owner].values or ()):
-            taken = tuple(value for value in known[owner].values or () if value != "none")
-            item = replace(item, automatic=(Condition(name=owner, values=taken),))
-        found.append(item)
-    return found
+    return [_with_owner(item, known) for item in drafts]
+
+
+def _with_owner(item: Draft, known: Mapping[str, Dimension]) -> Draft:
+    owner = owner_of(item.dimension.name, compression_steps())
+    if owner is None:
+        return item
+    if owner not in known:
+        raise item.place.error(f"says how to {owner}, but compression.{owner} is missing")
+    values = known[owner].values or ()
+    taken = tuple(value for value in values if value not in ("none", False))
+    if len(taken) == len(values):
+        return item
+    return replace(item, automatic=(Condition(name=owner, values=taken),))
 
 
 def _plain_drafts(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Literal
 
 from ecoautoml.records.precisions import PRECISIONS
@@ -145,6 +146,8 @@ HYPERPARAMETERS: Mapping[str, Rule] = {
 }
 """What the trainer understands."""
 
+ANY = Rule(kind="any")
+
 _SHARE = Rule(kind="float", low=0.01, high=0.95)
 
 COMPRESSION: Mapping[str, Rule] = {
@@ -156,6 +159,7 @@ COMPRESSION: Mapping[str, Rule] = {
     "finetune_epochs": Rule(kind="int", low=0),
     "sparsity": Rule(kind="name", names=("none", "unstructured", "2:4")),
     "sparsity_ratio": _SHARE,
+    "sparsity_epochs": Rule(kind="int", low=0),
     "distil": Rule(kind="name", names=("none", "logits", "features")),
     "distil_teacher": Rule(kind="name"),
     "distil_temperature": Rule(kind="float", low=0, is_open=True),
@@ -165,22 +169,46 @@ COMPRESSION: Mapping[str, Rule] = {
 }
 """What can be done to a trained network; ``quantize`` names the precision of the exported file."""
 
-OWNERS: Mapping[str, str] = {
-    **{key: "prune" for key in COMPRESSION if key.startswith(("prune_", "finetune_"))},
-    **{key: "distil" for key in COMPRESSION if key.startswith("distil_")},
-    "sparsity_ratio": "sparsity",
-}
-"""Settings of a step, and the key that says whether the step is taken: without, they mean nothing.
-"""
-
 RUNTIME: Mapping[str, Rule] = {"runtime": Rule(kind="name")}
 """Which names there are is known in the runtimes' room, not here."""
 
 SECTION_KEYS: Mapping[str, Mapping[str, Rule]] = {
     "hyperparameters": HYPERPARAMETERS,
-    "compression": COMPRESSION,
     "runtime": RUNTIME,
 }
 """Keys of the sections beside the architecture."""
 
-ANY = Rule(kind="any")
+STEPS = ("prune", "distil", "sparsity")
+"""Keys that say whether a step of our own is taken."""
+
+PLUGIN_STEPS = "ecoautoml.compression"
+"""Entry-point group through which other packages add compression steps."""
+
+
+def compression_rules(keys: Iterable[str]) -> dict[str, Rule]:
+    """Return the rules of the compression keys there are.
+
+    A step of another package brings its name and whatever begins with it ("low_rank",
+    "low_rank_energy"); those take any scalar.
+
+    Args:
+        keys: Keys that are given.
+    """
+    steps = compression_steps()[len(STEPS) :]
+    theirs = sorted(key for key in keys if key in steps or owner_of(key, steps) is not None)
+    return {**COMPRESSION, **dict.fromkeys([*steps, *theirs], ANY)}
+
+
+def compression_steps() -> tuple[str, ...]:
+    """Return the keys that say whether a step is taken, other packages' last."""
+    return (*STEPS, *(one.name for one in entry_points(group=PLUGIN_STEPS)))
+
+
+def owner_of(key: str, steps: Iterable[str]) -> str | None:
+    """Return the key that says whether the step is taken to which another key belongs.
+
+    "prune_ratio" belongs to "prune", and means nothing without; None: it is a step's own key.
+    """
+    if key == "finetune_epochs":
+        return "prune"
+    return next((step for step in steps if key.startswith(f"{step}_")), None)

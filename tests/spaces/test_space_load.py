@@ -7,6 +7,7 @@ import yaml
 from ecoautoml.errors import SpaceError
 from ecoautoml.models.build import BUILDERS
 from ecoautoml.spaces import load_space
+from ecoautoml.spaces.dimensions import Condition, candidate
 from ecoautoml.spaces.vocabulary import ARCHITECTURES, BLOCK_BUILDERS, REQUIRED
 
 GOOD = yaml.safe_load("""
@@ -248,3 +249,46 @@ def test_what_a_training_saves_may_be_searched(name):
     assert name in {one.name for one in space.parameters}
     with pytest.raises(SpaceError, match=rf"hyperparameters\.{name}"):
         load_space(changed(f"hyperparameters/{name}", wrong))
+
+
+def with_compression(**compression):
+    return {
+        "architecture": {"builder": "python", "function": "tiny_nets:build", "width": [4, 8]},
+        "compression": compression,
+    }
+
+
+def test_the_settings_of_a_step_exist_only_where_the_step_is_taken():
+    space = load_space(
+        with_compression(
+            prune=["none", "magnitude", "taylor"],
+            prune_ratio={"low": 0.2, "high": 0.5},
+            finetune_epochs=[0, 1],
+            quantize=["none", "int8"],
+        )
+    )
+    conditions = {one.name: one.conditions for one in space.parameters}
+    taken = (Condition(name="prune", values=("magnitude", "taylor")),)
+    assert conditions["prune_ratio"] == conditions["finetune_epochs"] == taken
+    assert conditions["quantize"] == ()
+    plain = candidate(space, {"width": 4, "prune": "none", "quantize": "int8"})
+    assert dict(plain.compression) == {"prune": "none", "quantize": "int8"}
+
+
+def test_a_step_that_is_always_taken_needs_no_condition():
+    space = load_space(with_compression(prune="taylor", prune_ratio=[0.2, 0.5]))
+    assert space.dimension("prune_ratio").conditions == ()
+
+
+@pytest.mark.parametrize(
+    ("compression", "words"),
+    [
+        ({"prune_ratio": [0.5]}, "compression.prune is missing"),
+        ({"prune": ["magnitude"], "prune_rato": [0.5]}, "prune_ratio"),
+        ({"quantize": ["int4"]}, "int8"),
+        ({"prune": ["magnitude"], "prune_ratio": [1.0]}, "prune_ratio"),
+    ],
+)
+def test_mistakes_in_compression_are_named(compression, words):
+    with pytest.raises(SpaceError, match=words):
+        load_space(with_compression(**compression))
