@@ -111,6 +111,9 @@ class OpenVinoGraph(TracedModel):
     ) -> None:
         """Write the graph with the present weights of ``module``: an .xml and a .bin beside it."""
         check_request(NAME, PRECISIONS, precision, calibration)
+        missing = not_installed("nncf", INSTALL) if precision == "int8" else None
+        if missing is not None:
+            raise RuntimeExportError(missing)
         with tempfile.TemporaryDirectory() as scratch:
             onnx_file = Path(scratch) / "model.onnx"
             self._graph.write(module, onnx_file)
@@ -159,11 +162,13 @@ class OpenVino(Runtime):
         """Return why it cannot run on ``target``."""
         if target != "cpu":
             return f"openvino runs on the CPU here, not on {target}"
-        return not_installed("openvino", INSTALL) or not_installed("nncf", INSTALL)
+        return not_installed("openvino", INSTALL)
 
     @staticmethod
     def why_precision_unavailable(precision: str) -> str | None:
-        """Return why bf16 cannot run on this processor; everything else can."""
+        """Return why bf16 cannot run on this processor, or int8 not be written."""
+        if precision == "int8":
+            return not_installed("nncf", INSTALL)
         return _why_no_bf16(_openvino().Core()) if precision == "bf16" else None
 
     def trace(self, module: nn.Module, input_shape: tuple[int, int, int, int]) -> OpenVinoGraph:

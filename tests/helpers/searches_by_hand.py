@@ -155,9 +155,16 @@ class SearchByHand:
         planner=None,
         is_shadow=False,
         earlier_s=0.0,
+        variants=None,
     ):
         self.folder = folder
-        self.changes = {"space": space, "budget": budget, "pruner": pruner, "planner": planner}
+        self.changes = {
+            "space": space,
+            "budget": budget,
+            "pruner": pruner,
+            "planner": planner,
+            "variants": variants,
+        }
         self.events: list[str] = []
         self.is_interrupted = False
         tree = {
@@ -179,6 +186,8 @@ class SearchByHand:
             observer=lambda snapshot: self.events.append(snapshot.event or ""),
             should_interrupt=lambda: self.is_interrupted,
             earlier=Spent(trials=0, elapsed_s=earlier_s, energy_j=None),
+            variants=variants,
+            is_kept=lambda number: True,
         )
 
     def reopened(self, **changes):
