@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from ecoautoml.records.progress import Progress
 from ecoautoml.records.trial_result import TrialResult, TrialState
 from ecoautoml.spaces.dimensions import candidate
 from ecoautoml.spaces.load import load_space
 from ecoautoml.spaces.variants import MOST, distance, has_variants, variants
 from ecoautoml.strategies.base import History, Running
+from ecoautoml.strategies.energy_first.problem import n_trainings
+from ecoautoml.strategies.energy_first.reading import Reader
 from ecoautoml.strategies.variants import Variants
 
 NETS = {"builder": "python", "function": "tiny_nets:build", "width": [4, 8, 16]}
@@ -201,3 +204,51 @@ def test_many_forms_are_drawn_instead_of_listed():
     found = variants(wide, point_of, seed=1)
     assert MOST // 2 < len(found) <= MOST
     assert found == variants(wide, point_of, seed=1)
+
+
+# --- what a planner sees of them --------------------------------------------------------------
+
+
+READER = Reader(scores=["validation_accuracy"], costs=["inference_energy_j"], shares=(0.25, 1.0))
+
+
+def looked_at(number, accuracies, **more):
+    """Return a training with a report after each of its epochs."""
+    curve = [Progress(trial=number, epoch=0, epochs=4, metrics={}, energy_j=1.0)]
+    curve += [
+        Progress(
+            trial=number,
+            epoch=epoch,
+            epochs=4,
+            metrics={"validation_accuracy": accuracy},
+            energy_j=1.0 + epoch,
+        )
+        for epoch, accuracy in enumerate(accuracies, start=1)
+    ]
+    return replace(result(number, accuracies[-1], 1e-3), curve=tuple(curve), **more)
+
+
+def test_a_variant_has_its_parents_first_look_and_its_own_end_and_is_no_training():
+    child = result(1, 0.85, 2e-4, parent=0, quantize="int8")
+    first, second = READER.seen(History(finished=[looked_at(0, [0.5, 0.7, 0.8, 0.9]), child]))
+    assert [error for (error,) in first.errors] == pytest.approx([0.5, 0.1])
+    assert [error for (error,) in second.errors] == pytest.approx([0.5, 0.15])
+    assert second.costs == (2e-4,)
+    assert first.price == 4.0
+    assert second.price is None
+    assert n_trainings([first, second]) == 1
+
+
+def test_a_variant_that_failed_tells_of_no_scores_and_no_costs():
+    failed = result(1, 0.0, 1.0, parent=0, quantize="int8", state=TrialState.FAILED)
+    failed = replace(failed, metrics={})
+    _, seen = READER.seen(History(finished=[looked_at(0, [0.5, 0.9]), failed]))
+    assert seen.errors == ()
+    assert seen.costs == (None,)
+    assert seen.has_failed
+
+
+def test_a_variant_that_runs_is_no_training():
+    running = Running(number=1, candidate=point(quantize="int8"), epochs=4, parent=0)
+    seen = READER.seen(History(finished=[looked_at(0, [0.5, 0.9])], running=[running]))
+    assert n_trainings(seen) == 1

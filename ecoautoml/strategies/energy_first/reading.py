@@ -38,7 +38,12 @@ class Reader:
 
     def seen(self, history: History) -> list[Seen]:
         """Return the trials of a search, by number; those that reuse another's result are not."""
-        found = [self._ended(one) for one in history.finished if one.state is not TrialState.REUSED]
+        curves = {one.number: one.curve for one in history.finished}
+        found = [
+            self._ended(one, curves.get(one.parent, ()) if one.parent is not None else one.curve)
+            for one in history.finished
+            if one.state is not TrialState.REUSED
+        ]
         found += [
             self._of(one.number, one.candidate, one.curve, _epochs(one), Status.WAITING)
             for one in history.paused
@@ -77,8 +82,18 @@ class Reader:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _ended(self, one: TrialResult) -> Seen:
-        found = self._of(one.number, one.candidate, one.curve, _epochs(one), Status.CLOSED)
+    def _ended(self, one: TrialResult, curve: Sequence[Progress]) -> Seen:
+        """Return a trial that has ended.
+
+        Args:
+            one: The trial.
+            curve: Its training's reports; for a variant, whose end alone is its own, its parent's.
+        """
+        is_variant = one.parent is not None
+        if is_variant and one.state is not TrialState.COMPLETE:
+            curve = ()  # nothing is known of its costs
+        epochs = curve[-1].epochs if curve else _epochs(one)
+        found = self._of(one.number, one.candidate, curve, epochs, Status.CLOSED)
         errors = found.errors
         if one.state is TrialState.COMPLETE and all(name in one.metrics for name in self.scores):
             final = tuple(_error(one.metrics[name]) for name in self.scores)
@@ -93,11 +108,11 @@ class Reader:
             values=found.values,
             errors=errors,
             costs=costs,
-            price=found.price,
+            price=None if is_variant else found.price,
             status=Status.CLOSED,
             has_failed=one.state is TrialState.FAILED,
             is_allowed=one.state is not TrialState.INFEASIBLE and one.is_feasible,
-            is_variant=one.parent is not None,
+            is_variant=is_variant,
         )
 
     def _of(
