@@ -1,7 +1,8 @@
 """Many models from one training: what else is made of a trained network, and in which order.
 
-A training is paid for once, so a network that is worth it is tried in several forms. Which forms pay is learnt from the families
-before: a form is likely to pay as often as near ones were among the best of their family.
+A training is paid for once, so a network that is worth it is tried in several forms. Which forms
+pay is learnt from the families before: a form is likely to pay as often as near ones were among the
+best of their family.
 """
 
 from __future__ import annotations
