@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import tempfile
@@ -188,10 +189,12 @@ class OnnxRuntime(Runtime):
         return not_installed("onnxruntime", "pip install ecoautoml")
 
     def trace(self, module: nn.Module, input_shape: tuple[int, int, int, int]) -> OnnxGraph:
-        """Trace through ``torch.export``."""
+        """Trace through ``torch.export``; how the weights lie in memory makes no difference."""
         import torch
 
         example = torch.zeros(input_shape, dtype=torch.uint8)
+        # a network trained with channels last would be given another graph than before its training
+        module = copy.deepcopy(module).to(memory_format=torch.contiguous_format)
         try:
             with quiet_export(), torch.no_grad():
                 program = torch.onnx.export(

@@ -82,6 +82,7 @@ def test_one_load_makes_no_line():
 # --- measuring ------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_the_watts_of_a_known_machine_are_found_again():
     meter = ChildrenMeter(active_w=5.0, idle_w=10.0)
     levels = measure_levels(

@@ -11,6 +11,8 @@ from ecoautoml.energy.cpu.cpu_time import CpuTimeMeter
 from ecoautoml.energy.protocol.resolution import smallest_difference, try_resolution
 from ecoautoml.records.measurement import Comparison
 
+pytestmark = pytest.mark.alone
+
 
 def comparison(half, n=8):
     return Comparison(
