@@ -29,9 +29,6 @@ from ecoautoml.errors import ConfigError, RunError, RuntimeExportError
 from ecoautoml.result import SearchResult
 from ecoautoml.runtimes.base import Pixels, Runtime
 
-CALIBRATION_IMAGES = 256
-"""Training images from which int8 takes its ranges."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
@@ -201,7 +198,7 @@ def _written(
     path = draft / order.format.file
     calibration: Pixels | None = None
     if order.precision == "int8":
-        calibration = training_images(prepared, about.side, CALIBRATION_IMAGES)
+        calibration = training_images(prepared, about.side)
     try:
         traced = runtime.trace(module, about.shape)
         traced.write(module, path, precision=order.precision, calibration=calibration)

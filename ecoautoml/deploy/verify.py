@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from ecoautoml.data import PreparedData
 from ecoautoml.data.pixels import resized_pixels
 from ecoautoml.data.prepared import images_path
 from ecoautoml.errors import RuntimeExportError
-from ecoautoml.runtimes.base import Pixels, Session
+from ecoautoml.runtimes.base import Pixels, Session, calibration_rows, session_logits
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,12 +65,15 @@ class Agreement:
 
 def validation_images(prepared: PreparedData, side: int, count: int = IMAGES) -> Pixels:
     """Return the first validation images at a size, shape (n, c, side, side)."""
-    return _some(prepared, "validation", side, count)
+    return _some(prepared, "validation", side, slice(count))
 
 
-def training_images(prepared: PreparedData, side: int, count: int) -> Pixels:
-    """Return the first training images at a size, shape (n, c, side, side)."""
-    return _some(prepared, "train", side, count)
+def training_images(prepared: PreparedData, side: int) -> Pixels:
+    """Return the training images int8 takes its ranges from, shape (n, c, side, side).
+
+    They are those that a trial takes.
+    """
+    return _some(prepared, "train", side, calibration_rows(prepared.counts["train"]))
 
 
 def agreement(session: Session, module: nn.Module, pixels: Pixels, precision: str) -> Agreement:
@@ -102,18 +105,8 @@ def agreement(session: Session, module: nn.Module, pixels: Pixels, precision: st
     return result
 
 
-def session_logits(session: Session, pixels: Pixels) -> NDArray[np.float32]:
-    """Return logits (n, k) of a loaded file; the last batch is filled up."""
-    size = session.batch_size
-    parts = []
-    for start in range(0, len(pixels), size):
-        batch = pixels[start : start + size]
-        padding = np.repeat(batch[-1:], size - len(batch), axis=0)
-        logits = session.run(session.prepare(np.concatenate([batch, padding])))
-        parts.append(logits[: len(batch)])
-    return np.concatenate(parts)
-
-
-def _some(prepared: PreparedData, split: str, side: int, count: int) -> Pixels:
+def _some(
+    prepared: PreparedData, split: str, side: int, rows: slice | npt.NDArray[np.int64]
+) -> Pixels:
     mapped = np.load(images_path(Path(prepared.folder), split), mmap_mode="r")
-    return np.stack([resized_pixels(np.array(one), side) for one in mapped[:count]])
+    return np.stack([resized_pixels(np.array(one), side) for one in mapped[rows]])

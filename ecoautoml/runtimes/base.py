@@ -24,6 +24,8 @@ Pixels = npt.NDArray[np.uint8]
 """Images as raw pixels, shape (batch, channels, height, width), 0..255."""
 Logits = npt.NDArray[np.float32]
 """Class scores before softmax, shape (batch, classes)."""
+CALIBRATION_IMAGES = 256
+"""Training images that an int8 file takes its ranges from, at most."""
 MIN_CALIBRATION_IMAGES = 32
 """Images from which on the ranges of int8 are found; fewer make them a matter of chance."""
 
@@ -218,3 +220,23 @@ def calibration_batches(calibration: Pixels, shape: tuple[int, int, int, int]) -
     n_batches = -(-len(calibration) // shape[0])
     order = np.arange(n_batches * shape[0]) % len(calibration)
     return [np.ascontiguousarray(calibration[part]) for part in order.reshape(n_batches, -1)]
+
+
+def calibration_rows(n_images: int) -> npt.NDArray[np.int64]:
+    """Return which training images int8 takes its ranges from: at most `CALIBRATION_IMAGES`.
+
+    Evenly spread over the set, not the first: those may all be of one class.
+    """
+    return np.linspace(0, n_images - 1, min(CALIBRATION_IMAGES, n_images)).astype(np.int64)
+
+
+def session_logits(session: Session, pixels_nchw: Pixels) -> Logits:
+    """Return logits (n, k) of a loaded file for any number of images; the last batch is filled."""
+    size = session.batch_size
+    parts = []
+    for start in range(0, len(pixels_nchw), size):
+        batch = pixels_nchw[start : start + size]
+        if missing := size - len(batch):  # the file takes whole batches only
+            batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+        parts.append(session.run(session.prepare(batch))[: size - missing])
+    return np.concatenate(parts)

@@ -77,7 +77,7 @@ def _all(space: SearchSpace, values: Mapping[str, Value]) -> Iterator[Candidate]
 
 def _drawn(space: SearchSpace, values: Mapping[str, Value], seed: int) -> Candidate:
     """Return a variant by chance."""
-    drawn = {**_chances(space, seed)}
+    drawn = random_candidate(space, seed).parameters()
 
     def choose(dimension: Dimension) -> Value:
         if dimension.section not in SECTIONS:
@@ -85,10 +85,6 @@ def _drawn(space: SearchSpace, values: Mapping[str, Value], seed: int) -> Candid
         return drawn.get(dimension.name, dimension.middle)
 
     return decode(space, choose)
-
-
-def _chances(space: SearchSpace, seed: int) -> Mapping[str, Value]:
-    return random_candidate(space, seed).parameters()
 
 
 def _gap(dimension: Dimension, one: Value, other: Value) -> float:

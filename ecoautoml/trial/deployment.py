@@ -9,7 +9,7 @@ import numpy as np
 from ecoautoml.models.checkpoint import save_checkpoint
 from ecoautoml.models.deployable import Deployable
 from ecoautoml.records.trial_result import TrialResult, TrialState
-from ecoautoml.runtimes.base import Pixels
+from ecoautoml.runtimes.base import Pixels, calibration_rows
 from ecoautoml.trial.bench import (
     Bench,
     asked_scores,
@@ -21,9 +21,6 @@ from ecoautoml.trial.bench import (
 )
 from ecoautoml.trial.evaluate import check_parity, scores, session_logits
 from ecoautoml.trial.measure import Export, measure_other_batches, measure_session
-
-CALIBRATION_IMAGES = 256
-"""Training images that the ranges of an int8 file are taken from, at most."""
 
 
 def deploy(bench: Bench, model: Deployable, costs: Mapping[str, float]) -> TrialResult:
@@ -93,15 +90,11 @@ def _export(bench: Bench) -> Export:
 
 
 def calibration_images(bench: Bench) -> Pixels | None:
-    """Return training images (n, c, h, w) evenly spread over the set; None where none are needed.
-
-    Every so many of them, not the first: those may all be of one class.
-    """
+    """Return the training images int8 takes its ranges from; None where none are needed."""
     if bench.precision != "int8":
         return None
     pixels = bench.parts.images.get("train", bench.shape[-1]).images_nchw.numpy()
-    chosen = np.linspace(0, len(pixels) - 1, min(CALIBRATION_IMAGES, len(pixels))).astype(int)
-    return np.ascontiguousarray(pixels[chosen])
+    return np.ascontiguousarray(pixels[calibration_rows(len(pixels))])
 
 
 def about(bench: Bench) -> dict[str, object]:

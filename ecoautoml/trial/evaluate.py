@@ -12,6 +12,7 @@ from torch import nn
 
 from ecoautoml.data.tensors import ImageTensors, batches
 from ecoautoml.errors import RuntimeExportError
+from ecoautoml.runtimes import base
 from ecoautoml.runtimes.base import Logits, Session
 
 EVALUATION_BATCH = 256
@@ -46,17 +47,7 @@ def network_logits(
 
 def session_logits(session: Session, images: ImageTensors) -> Logits:
     """Return logits (n, k) of an exported model in its runtime."""
-    pixels_nchw = images.images_nchw.numpy()
-    size = session.batch_size
-    parts = []
-    for start in range(0, len(pixels_nchw), size):
-        batch = pixels_nchw[start : start + size]
-        missing = size - len(batch)
-        if missing:  # the file takes whole batches only
-            batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        logits_bk = session.run(np.ascontiguousarray(batch))
-        parts.append(logits_bk[: size - missing] if missing else logits_bk)
-    return np.concatenate(parts)
+    return base.session_logits(session, images.images_nchw.numpy())
 
 
 def check_parity(
